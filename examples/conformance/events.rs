@@ -1,0 +1,180 @@
+//! What the conformance server answers, exactly.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use eventwire::{Error, Io, Pace, RequestError, Socket, SocketId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+type Raw = Box<RawValue>;
+
+/// After so many lines a burst lets others run.
+const BURST_TURN: u32 = 64;
+
+#[derive(Deserialize)]
+struct Typed {
+    n: u32,
+    s: String,
+}
+
+#[derive(Serialize)]
+struct TypedAnswer {
+    n: u32,
+    s: String,
+}
+
+#[derive(Deserialize)]
+struct Publish {
+    room: String,
+    payload: Raw,
+}
+
+#[derive(Deserialize)]
+struct Burst {
+    room: String,
+    lines: u32,
+    bytes: usize,
+}
+
+#[derive(Deserialize)]
+struct Sleep {
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Fail {
+    code: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ask {
+    event: String,
+    #[serde(default)]
+    data: Value,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Room {
+    room: String,
+}
+
+#[derive(Deserialize)]
+struct Tell {
+    id: SocketId,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct Kick {
+    event: String,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Serialize)]
+struct WhoAmI {
+    id: SocketId,
+    rooms: Vec<String>,
+    user: Option<String>,
+}
+
+/// How many `order` events of a socket have been handled.
+#[derive(Default)]
+struct Handled(AtomicU64);
+
+pub(crate) fn register(io: &Io) {
+    echoes(io);
+    rooms(io);
+    time(io);
+    failures(io);
+    sockets(io);
+}
+
+fn echoes(io: &Io) {
+    io.on::<Raw>("echo", |socket: Socket, data| async move { socket.emit("echo", data).await });
+    io.on::<Raw>("echo_ack", async |_, data| data);
+    io.on::<Typed>("typed", async |_, Typed { n, s }| {
+        let n = n.checked_add(1).ok_or_else(|| Error::new("overflow", "`n` is the largest u32"))?;
+        eventwire::ok(TypedAnswer { n, s: s.chars().rev().collect() })
+    });
+}
+
+fn rooms(io: &Io) {
+    io.on::<Publish>("publish", |socket: Socket, Publish { room, payload }| async move {
+        socket.io().to(&room).emit("message", payload).await
+    });
+    io.on::<Burst>("burst", |socket: Socket, Burst { room, lines, bytes }| async move {
+        if bytes < 30 {
+            return Err(Error::new("too_short", "`bytes` is at least 30"));
+        }
+        let pace = Pace::slowest(256 * 1024).at_most(Duration::from_secs(30));
+        let mut line = "x".repeat(bytes);
+        for n in 0..lines {
+            line.replace_range(..30, &format!("@@0000{n:08x}{:016}", 0));
+            socket.io().to(&room).paced(pace).emit("message", &line).await?;
+            if n % BURST_TURN == BURST_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(serde_json::json!({ "lines": lines }))
+    });
+    io.on::<Room>("join", |socket: Socket, Room { room }| async move { socket.join(room).await });
+    io.on::<Room>("leave", |socket: Socket, Room { room }| async move { socket.leave(room) });
+    io.on::<Publish>("except", |socket: Socket, Publish { room, payload }| async move {
+        socket.to(&room).emit("message", payload).await
+    });
+}
+
+fn time(io: &Io) {
+    io.on::<Sleep>("sleep", async |_, Sleep { ms }| tokio::time::sleep(Duration::from_millis(ms)).await);
+    io.on::<Sleep>("sleep_concurrent", async |_, Sleep { ms }| tokio::time::sleep(Duration::from_millis(ms)).await)
+        .concurrent(64);
+    io.on::<Raw>("order", |socket: Socket, _| async move {
+        let pause = Duration::from_micros(u64::from(random()) % 2000);
+        tokio::time::sleep(pause).await;
+        let handled = socket.extensions().get_or_insert_with(Handled::default);
+        handled.0.fetch_add(1, Ordering::Relaxed) + 1
+    });
+}
+
+/// Enough for a pause of random length.
+fn random() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) as u32
+}
+
+fn failures(io: &Io) {
+    io.on::<Fail>("fail", async |_, Fail { code, message }| Err::<(), _>(Error::new(code, message)));
+    io.on::<Raw>("panic", async |_, _| -> () { panic!("as asked for") });
+}
+
+fn sockets(io: &Io) {
+
+    io.on::<Ask>("ask", |socket: Socket, Ask { event, data, timeout_ms }| async move {
+        let mut request = socket.request::<Value>(&event, data);
+        if let Some(ms) = timeout_ms {
+            request = request.timeout(Duration::from_millis(ms));
+        }
+        request.await.map_err(|error: RequestError| Error::from(error))
+    });
+    io.on::<Raw>("whoami", |socket: Socket, _| async move {
+        let user = Some(socket.handshake().user()).filter(|user| !user.is_empty()).map(str::to_owned);
+        eventwire::ok(WhoAmI { id: socket.id(), rooms: socket.rooms(), user })
+    });
+    io.on::<Tell>("tell", |socket: Socket, Tell { id, data }| async move {
+        let other = socket.io().socket(id).ok_or_else(|| Error::new("not_found", "no such socket"))?;
+        other.emit("told", data).await.map_err(Error::from)
+    });
+    io.on::<Kick>("kick", |socket: Socket, Kick { event, data }| async move {
+        socket.emit(&event, data).await?;
+        socket.disconnect();
+        eventwire::ok(())
+    });
+    io.on::<Raw>("stats", |socket: Socket, _| async move { eventwire::ok(socket.io().stats()) });
+}

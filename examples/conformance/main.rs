@@ -1,0 +1,84 @@
+//! The server against which clients in any language are tested.
+//!
+//! ```sh
+//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE]
+//! ```
+//!
+//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. What it
+//! answers to which event is in `events.rs` beside this file.
+
+mod events;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use eventwire::{Config, Handshake, Io, Refusal};
+use tokio::net::TcpSocket;
+use tokio::signal::unix::{SignalKind, signal};
+
+const GRACE: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (listen, config) = arguments()?;
+    raise_file_limit();
+
+    let io = Io::builder().config(config).build()?;
+    io.authenticate(|handshake: Handshake| async move {
+        match handshake.query_param("token").as_deref() {
+            None => Ok(None),
+            Some("" | "bad") => Err(Refusal::unauthorized("the token is not valid")),
+            Some(user) => Ok(Some(user.to_owned())),
+        }
+    });
+    io.rooms("public:*").public();
+    io.rooms("member:*").allow_if(|socket, _| async move { !socket.handshake().user().is_empty() });
+    events::register(&io);
+
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    let listener = socket.listen(4096)?;
+    println!("listening on ws://{}/ws", listener.local_addr()?);
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        served = io.serve(listener) => served?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    io.shutdown(GRACE).await;
+    Ok(())
+}
+
+fn arguments() -> Result<(SocketAddr, Config), Box<dyn std::error::Error>> {
+    let (mut listen, mut config) = (SocketAddr::from(([127, 0, 0, 1], 4000)), Config::default());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
+        match argument.as_str() {
+            "--listen" => listen = value()?.parse().map_err(|error| format!("`--listen`: {error}"))?,
+            "--config" => {
+                let file = value()?;
+                let text = std::fs::read_to_string(&file).map_err(|error| format!("`{file}`: {error}"))?;
+                config = match file.ends_with(".toml") {
+                    true => toml::from_str(&text)?,
+                    false => serde_json::from_str(&text)?,
+                };
+            }
+            unknown => return Err(format!("unknown argument `{unknown}`").into()),
+        }
+    }
+    Ok((listen, config))
+}
+
+/// Ten thousand connections are ten thousand file descriptors.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        eprintln!("the file limit stays as it is: {error}");
+    }
+}

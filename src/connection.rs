@@ -1,0 +1,564 @@
+//! One connection, in one task: it reads, dispatches, writes, keeps the heartbeat, and ends in
+//! order. Only this file and its folder touch a WebSocket.
+
+mod reader;
+mod writer;
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use self::reader::{Incoming, Reader};
+use self::writer::{Writer, Written};
+use crate::closing::{DisconnectReason, Ending};
+use crate::config::Rate;
+use crate::encode;
+use crate::error::{Error, code};
+use crate::handshake::Handshake;
+use crate::hub::{Member, SocketId, Spoken, count};
+use crate::inbox::{Fill, Given};
+use crate::io::{Io, Phase};
+use crate::lane::{Lane, Work, panic_text};
+use crate::protocol::{self, Id, Outgoing, Packet};
+use crate::socket::Socket;
+use crate::upgrade::Pass;
+
+/// Messages that are handled before the connection lets others run.
+const MESSAGES_A_TURN: usize = 256;
+
+/// Replies of the read loop's own that may wait before reading pauses.
+const MAX_REPLIES: usize = 64 * 1024;
+
+/// How long a connection that is refused something goes on reading, so that the peer gets the
+/// close frame and not a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).
+pub(crate) fn accept_key(key: &[u8]) -> String {
+    tungstenite::handshake::derive_accept_key(key)
+}
+
+/// Runs a connection as a task, once its request has been answered.
+pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, pass: Pass, on_upgrade: OnUpgrade) -> Socket {
+    let member = Arc::new(Member::new(SocketId::random(), spoken, io.config()));
+    let socket = Socket::new(io, member, handshake);
+    let task = {
+        let socket = socket.clone();
+        let alive = socket.io().alive();
+        async move {
+            // Boxed: it is freed once the connection is there.
+            match Box::pin(on_upgrade).await {
+                Ok(upgraded) => run(socket, upgraded).await,
+                Err(error) => tracing::debug!(%error, "the upgrade failed"),
+            }
+            drop((pass, alive));
+        }
+    };
+    tokio::spawn(task);
+    socket
+}
+
+async fn run(socket: Socket, upgraded: Upgraded) {
+    // Straight to the socket where there is one, without a call through a table for each read and write.
+    match into_tcp(upgraded) {
+        Ok((io, read_already)) => {
+            if let Err(error) = io.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+            serve(socket, io, &read_already).await;
+        }
+        Err(upgraded) => serve(socket, TokioIo::new(upgraded), &[]).await,
+    }
+}
+
+fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, bytes::Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    // What axum serves with.
+    #[cfg(feature = "server")]
+    let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    Err(upgraded)
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_already: &[u8]) {
+    let reason = {
+        let mut connection = Connection::new(socket.clone(), io, read_already);
+        connection.open();
+        poll_fn(|cx| connection.poll(cx)).await
+    };
+    // Boxed: while the connection lives, its end takes no place.
+    Box::pin(end(&socket, reason)).await;
+}
+
+/// The end of a socket, in order. The outbox closes first: that decides it.
+async fn end(socket: &Socket, reason: DisconnectReason) {
+    let (io, member) = (socket.io(), socket.member());
+    member.outbox.close();
+    io.disconnect(socket);
+    member.acks.fail_all();
+    let drained = async {
+        tokio::select! {
+            () = tokio::time::sleep(io.config().drain_timeout) => {}
+            () = io.reached(Phase::Cut) => {}
+        }
+    };
+    socket.tasks().finish(drained).await;
+    for router in [io.router(), socket.router()] {
+        let handlers = router.table().map(|table| table.disconnect.clone()).unwrap_or_default();
+        for handler in handlers {
+            let (socket, reason) = (socket.clone(), reason.clone());
+            let handled = AssertUnwindSafe(async move { handler(socket, reason).await }).catch_unwind();
+            let outcome = tokio::select! {
+                outcome = tokio::time::timeout(io.config().handler_timeout, handled) => outcome,
+                () = io.reached(Phase::Ended) => return,
+            };
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => {
+                    io.count_panic();
+                    tracing::error!(panic = panic_text(&*panic), "a disconnect handler panicked");
+                }
+                Err(_) => tracing::warn!("a disconnect handler took too long and was cancelled"),
+            }
+        }
+    }
+    tracing::debug!(socket = %socket.id(), ?reason, "disconnected");
+}
+
+struct Connection<S> {
+    socket: Socket,
+    io: S,
+    reader: Reader,
+    writer: Writer,
+    /// `None` while a task has it; then it comes home to the inbox.
+    lane: Option<Lane>,
+    state: State,
+    /// When the peer was last heard.
+    heard: Instant,
+    next_ping: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// Whether the timer knows whom to wake.
+    timer_is_set: bool,
+    /// Whether reading pauses, and with it the silence clock.
+    is_paused: bool,
+    /// Whether replies of the read loop's own may be waiting.
+    has_replied: bool,
+    invalid_frames: usize,
+    bucket: Option<Bucket>,
+}
+
+enum State {
+    Open,
+    /// The close frame is on its way, or has been.
+    Leaving {
+        reason: DisconnectReason,
+        until: Instant,
+        /// What comes can still be read as WebSocket.
+        can_read: bool,
+        /// The peer has closed, too.
+        peer_closed: bool,
+    },
+}
+
+/// A token bucket (`eventsPerSecond`).
+struct Bucket {
+    rate: Rate,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> bool {
+        let new = (now - self.at).as_secs_f64() * self.rate.rate;
+        self.tokens = (self.tokens + new).min(self.rate.burst);
+        self.at = now;
+        let has = self.tokens >= 1.0;
+        if has {
+            self.tokens -= 1.0;
+        }
+        has
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(socket: Socket, io: S, read_already: &[u8]) -> Connection<S> {
+        let config = socket.config();
+        let now = Instant::now();
+        let bucket = config.events_per_second.map(|rate| Bucket { rate, tokens: rate.burst, at: now });
+        Connection {
+            reader: Reader::new(config, read_already),
+            writer: Writer::default(),
+            lane: Some(Lane::default()),
+            state: State::Open,
+            heard: now,
+            next_ping: now + config.ping_interval,
+            timer: Box::pin(tokio::time::sleep(config.ping_interval)),
+            timer_is_set: false,
+            is_paused: false,
+            has_replied: false,
+            invalid_frames: 0,
+            bucket,
+            io,
+            socket,
+        }
+    }
+
+    /// `connected` goes first; then others may know this socket.
+    fn open(&mut self) {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Connected {
+            id: SocketId,
+            session: Option<String>,
+            recovered: bool,
+            protocol: u32,
+            ping_interval: u64,
+            max_message: usize,
+        }
+        let config = self.socket.config();
+        let connected = Connected {
+            id: self.socket.id(),
+            session: None,
+            recovered: false,
+            protocol: protocol::VERSION,
+            ping_interval: config.ping_interval.as_millis() as u64,
+            max_message: config.max_message,
+        };
+        self.reply("connected", None, &connected);
+        self.socket.io().connect(&self.socket);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+        let now = Instant::now();
+        if let Some(lane) = self.lane.take_if(|lane| lane.is_new()) {
+            self.lane = lane.handle(&self.socket, Work::Connect, cx);
+        }
+        if let Some(over) = self.write(now, cx) {
+            return Poll::Ready(over);
+        }
+        if let Some(over) = self.read(now, cx) {
+            return Poll::Ready(over);
+        }
+        if let Some(over) = self.write(now, cx) {
+            return Poll::Ready(over);
+        }
+        self.watch(now, cx)
+    }
+
+    // ---- writing
+
+    /// Writes what can be written. Returns why the connection is over, if it is.
+    fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
+        loop {
+            match self.writer.poll_write(&mut self.io, self.socket.member(), now, cx) {
+                Poll::Ready(Ok(Written::End(ending))) => self.leave(&ending, now),
+                Poll::Ready(Ok(Written::All)) => return self.is_over(now),
+                Poll::Ready(Err(_)) => return Some(self.reason(DisconnectReason::Lost)),
+                Poll::Pending => return None,
+            }
+        }
+    }
+
+    /// Says farewell.
+    fn leave(&mut self, ending: &Ending, now: Instant) {
+        if let State::Leaving { .. } = self.state {
+            return;
+        }
+        self.socket.member().end(ending.clone());
+        self.writer.leave(&ending.farewell(&*self.socket.member().spoken.dialect));
+        // After a fault in its frames, nothing more can be made of what the peer sends.
+        let can_read = !matches!(
+            ending.reason,
+            DisconnectReason::Protocol | DisconnectReason::NotUtf8 | DisconnectReason::TooLarge
+        );
+        self.state =
+            State::Leaving { reason: ending.reason.clone(), until: now + LINGER, can_read, peer_closed: false };
+    }
+
+    fn reason(&self, unless_leaving: DisconnectReason) -> DisconnectReason {
+        match &self.state {
+            State::Open => unless_leaving,
+            State::Leaving { reason, .. } => reason.clone(),
+        }
+    }
+
+    /// Once all is written: whether both sides have closed.
+    fn is_over(&self, now: Instant) -> Option<DisconnectReason> {
+        match &self.state {
+            State::Leaving { reason, until, peer_closed, .. } if *peer_closed || now >= *until => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    // ---- reading
+
+    /// Reads what has come. Returns why the connection is over, if it is.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
+        let mut handled = 0;
+        let over = loop {
+            if handled == MESSAGES_A_TURN {
+                cx.waker().wake_by_ref();
+                break None;
+            }
+            handled += 1;
+            if let State::Leaving { can_read: false, .. } = self.state {
+                match self.reader.poll_discard(&mut self.io, cx) {
+                    Poll::Ready(true) => break Some(self.reason(DisconnectReason::Lost)),
+                    Poll::Ready(false) => continue,
+                    Poll::Pending => break None,
+                }
+            }
+            if !self.may_read(now, cx) {
+                break None;
+            }
+            let Poll::Ready(incoming) = self.reader.poll_next(&mut self.io, &mut self.writer.control, now, cx) else {
+                break None;
+            };
+            self.heard = now;
+            match incoming {
+                Incoming::Message { payload, is_binary } => {
+                    if let State::Open = self.state
+                        && let Some(ending) = self.receive(payload, is_binary, now, cx)
+                    {
+                        self.leave(&ending, now);
+                    }
+                }
+                Incoming::Control => {}
+                Incoming::Close(code) => match &mut self.state {
+                    State::Open => {
+                        self.writer.leave(&[]);
+                        self.reader.answer_close(&mut self.writer.control);
+                        let reason = DisconnectReason::Client(code);
+                        let until = now + LINGER;
+                        self.state = State::Leaving { reason, until, can_read: false, peer_closed: true };
+                        break None;
+                    }
+                    State::Leaving { peer_closed, can_read, .. } => {
+                        (*peer_closed, *can_read) = (true, false);
+                        break None;
+                    }
+                },
+                Incoming::End => break Some(self.reason(DisconnectReason::Lost)),
+                Incoming::Fault(reason) => self.leave(&Ending::abort(reason), now),
+            }
+        };
+        self.reader.rest();
+        over
+    }
+
+    /// Whether more may be read: not while what was read waits for a handler, or answers of our
+    /// own wait for the peer.
+    fn may_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let State::Open = self.state else { return true };
+        let may = self.inbox_has_room(now, cx) && self.replies_have_room();
+        if may && self.is_paused {
+            self.heard = now;
+        }
+        self.is_paused = !may;
+        may
+    }
+
+    fn inbox_has_room(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        // With the lane here, nothing waits.
+        if self.lane.is_some() {
+            return true;
+        }
+        let awaits_answer = || self.socket.member().acks.len() > 0;
+        match self.socket.inbox().fill() {
+            Fill::Room => true,
+            Fill::Full if awaits_answer() => true,
+            Fill::Overfull if awaits_answer() => {
+                self.leave(&Ending::abort(DisconnectReason::Busy), now);
+                true
+            }
+            Fill::Full | Fill::Overfull => !self.socket.inbox().pause(cx.waker()),
+        }
+    }
+
+    /// When it has not, writing goes on, and each write looks again.
+    fn replies_have_room(&mut self) -> bool {
+        if self.writer.control.len() > MAX_REPLIES {
+            return false;
+        }
+        if !self.has_replied {
+            return true;
+        }
+        let waiting = self.socket.member().outbox.replies();
+        self.has_replied = waiting > 0;
+        waiting <= MAX_REPLIES
+    }
+
+    /// Takes one message. Returns the end if it is one too many.
+    fn receive(
+        &mut self,
+        payload: bytes::Bytes,
+        is_binary: bool,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<Ending> {
+        let member = self.socket.member();
+        count(&member.counters.messages_in, 1);
+        count(&member.counters.bytes_in, payload.len() as u64);
+        let config = self.socket.config();
+        let dialect = &member.spoken.dialect;
+        if is_binary && !dialect.takes_binary() {
+            return Some(Ending::abort(DisconnectReason::Binary));
+        }
+        let packet = match dialect.decode(payload, config.max_depth) {
+            Ok(packet) => packet,
+            Err(malformed) => {
+                self.invalid_frames += 1;
+                if self.invalid_frames > config.max_invalid_frames {
+                    return Some(Ending::abort(DisconnectReason::InvalidFrames));
+                }
+                self.refuse(None, &Error::new(code::INVALID_ENVELOPE, malformed.0));
+                return None;
+            }
+        };
+        match packet.event() {
+            "ack" => {
+                // Requests of ours have numbers; what answers something else answers nothing.
+                if let Some(Id::Number(id)) = packet.id() {
+                    member.acks.settle_ack(*id, packet);
+                }
+            }
+            "error" => {
+                if let Some(Id::Number(id)) = packet.id() {
+                    member.acks.settle_error(*id, &packet);
+                }
+            }
+            "ping" => {
+                let (event, id) = if packet.id().is_some() { ("ack", packet.id()) } else { ("pong", None) };
+                let pong = Outgoing { event, id, room: None, seq: None, data: packet.data() };
+                let frame = member.encode(&pong);
+                self.push_reply(frame);
+            }
+            "subscribe" | "unsubscribe" => self.admit(packet, now, cx),
+            event if protocol::RESERVED.contains(&event) => {
+                self.refuse(Some(&packet), &Error::forbidden("this event is the server's"));
+            }
+            _ => self.admit(packet, now, cx),
+        }
+        None
+    }
+
+    /// Brings an event to its handlers, if the peer may send so many.
+    fn admit(&mut self, packet: Packet, now: Instant, cx: &mut Context<'_>) {
+        if self.bucket.as_mut().is_some_and(|bucket| !bucket.take(now)) {
+            let error = Error::new(code::RATE_LIMITED, "more events a second than allowed");
+            self.refuse(Some(&packet), &error);
+            return;
+        }
+        // After `disconnect()` nothing is handled any more.
+        if self.socket.member().outbox.is_ending() {
+            return;
+        }
+        let (lane, packet) = match self.lane.take() {
+            Some(lane) => (lane, packet),
+            None => match self.socket.inbox().give(packet) {
+                Given::Home(lane, packet) => (lane, packet),
+                Given::Queued => return,
+            },
+        };
+        self.lane = lane.handle(&self.socket, Work::Event(packet), cx);
+    }
+
+    fn refuse(&mut self, packet: Option<&Packet>, error: &Error) {
+        let id = packet.and_then(Packet::id);
+        let frame = match packet {
+            Some(packet) if id.is_none() => self.socket.error_frame(None, &error.clone().about(packet.event())),
+            _ => self.socket.error_frame(id, error),
+        };
+        self.push_reply(frame);
+    }
+
+    /// Something that the read loop itself says.
+    fn reply<T: Serialize>(&mut self, event: &str, id: Option<&Id>, data: &T) {
+        // Texts and numbers: there is nothing in it that cannot be written.
+        let data = encode::json(data).map_or_else(|_| b"null".to_vec(), |data| data.to_vec());
+        let frame = self.socket.member().encode(&Outgoing { event, id, room: None, seq: None, data: &data });
+        self.push_reply(frame);
+    }
+
+    fn push_reply(&mut self, frame: bytes::Bytes) {
+        self.has_replied = true;
+        self.socket.member().outbox.push_reply(frame);
+    }
+
+    // ---- the clock
+
+    /// Keeps the heartbeat and the deadlines.
+    fn watch(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+        loop {
+            let deadline = self.deadline();
+            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(deadline);
+                self.timer_is_set = false;
+            }
+            // It goes off early rather than being set anew for every message.
+            if self.timer_is_set && now < self.timer.deadline() {
+                return Poll::Pending;
+            }
+            if self.timer.poll_unpin(cx).is_pending() {
+                self.timer_is_set = true;
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let next = self.deadline().max(now + Duration::from_millis(1));
+            self.timer.as_mut().reset(next);
+            self.timer_is_set = false;
+            if let Some(over) = self.tick(now, cx) {
+                return Poll::Ready(over);
+            }
+        }
+    }
+
+    /// When the next thing is due.
+    fn deadline(&self) -> Instant {
+        let State::Open = self.state else {
+            let State::Leaving { until, .. } = self.state else { return self.next_ping };
+            return until;
+        };
+        let config = self.socket.config();
+        let mut deadline = self.next_ping;
+        if !self.is_paused {
+            deadline = deadline.min(self.heard + config.silence_timeout);
+        }
+        if let Some(since) = self.writer.stalled_since() {
+            deadline = deadline.min(since + config.write_timeout);
+        }
+        deadline
+    }
+
+    fn tick(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
+        if let State::Leaving { reason, until, .. } = &self.state {
+            return (now >= *until).then(|| reason.clone());
+        }
+        let config = self.socket.config();
+        if self.writer.is_stalled(config.write_timeout, now) {
+            self.leave(&Ending::abort(DisconnectReason::Stalled), now);
+        } else if !self.is_paused && now >= self.heard + config.silence_timeout {
+            self.leave(&Ending::abort(DisconnectReason::Silent), now);
+        } else if now >= self.next_ping {
+            self.next_ping = now + config.ping_interval;
+            self.writer.control.extend_from_slice(&crate::frame::ping());
+        }
+        self.write(now, cx)
+    }
+}

@@ -1,0 +1,189 @@
+//! The one writer of a connection: whole frames, shared with other connections, many at a time.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use crate::closing::Ending;
+use crate::hub::{Member, count};
+use crate::outbox::{Backlog, Next, TURN_FRAMES};
+
+/// A peer that takes less than this in `writeTimeout` while data waits is stalled: one byte a
+/// second is no progress.
+const LEAST_PROGRESS: usize = 1024;
+
+/// A queue that grew beyond this many entries is given back when it is empty.
+const KEEP: usize = 32;
+
+#[derive(Default)]
+pub(super) struct Writer {
+    /// Taken from the outbox; of the first, `offset` bytes are sent.
+    batch: VecDeque<Bytes>,
+    offset: usize,
+    /// Pongs, close frames and the like: they go between two frames, before what waits.
+    pub(super) control: BytesMut,
+    /// Sent since the outbox was last told.
+    sent: Backlog,
+    stall: Option<Stall>,
+    /// The end has been decided: what is in the outbox stays there.
+    is_leaving: bool,
+}
+
+struct Stall {
+    since: Instant,
+    /// What the peer has taken since.
+    taken: usize,
+}
+
+/// Where the writer stands.
+pub(super) enum Written {
+    /// Everything is with the kernel.
+    All,
+    /// The end, before which everything is with the kernel that should be.
+    End(Ending),
+}
+
+impl Writer {
+    /// Writes until nothing waits or the kernel takes no more.
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        member: &Member,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Written>> {
+        loop {
+            if self.batch.is_empty() && !self.is_leaving {
+                let sent = std::mem::take(&mut self.sent);
+                if sent.messages > 0 {
+                    count(&member.counters.messages_out, sent.messages as u64);
+                    count(&member.counters.bytes_out, sent.bytes as u64);
+                }
+                match member.outbox.take(sent, &mut self.batch, cx.waker()) {
+                    Next::Write => {}
+                    Next::Park if self.control.is_empty() => {
+                        self.rest();
+                        return Poll::Ready(Ok(Written::All));
+                    }
+                    Next::Park => {}
+                    Next::End(ending) => return Poll::Ready(Ok(Written::End(ending))),
+                }
+            }
+            if self.is_empty() {
+                self.rest();
+                return Poll::Ready(Ok(Written::All));
+            }
+            match self.poll_once(io, cx) {
+                Poll::Ready(Ok(written)) => self.progressed(written, now),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.stall.get_or_insert(Stall { since: now, taken: 0 });
+                    if !self.is_leaving
+                        && let Some(ending) = member.outbox.blocked(cx.waker())
+                    {
+                        return Poll::Ready(Ok(Written::End(ending)));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.control.is_empty()
+    }
+
+    /// One vectored write: the rest of a frame that was begun, control frames, then what waits.
+    fn poll_once<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); TURN_FRAMES + 1];
+        let mut used = 0;
+        let mut add = |bytes| {
+            if used < slices.len() {
+                slices[used] = IoSlice::new(bytes);
+                used += 1;
+            }
+        };
+        let begun = usize::from(self.offset > 0);
+        self.batch.iter().take(begun).for_each(|frame| add(&frame[self.offset..]));
+        if !self.control.is_empty() {
+            add(&self.control);
+        }
+        self.batch.iter().skip(begun).for_each(|frame| add(frame));
+        let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..used]))?;
+        if written == 0 {
+            return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        if self.offset > 0 {
+            written = self.advance_batch(written);
+        }
+        let control = written.min(self.control.len());
+        self.control.advance(control);
+        written -= control;
+        while written > 0 && !self.batch.is_empty() {
+            written = self.advance_batch(written);
+        }
+    }
+
+    /// Takes what was written off the first frame. Returns what is left of it.
+    fn advance_batch(&mut self, written: usize) -> usize {
+        let Some(first) = self.batch.front() else { return written };
+        let (length, left) = (first.len(), first.len() - self.offset);
+        if written < left {
+            self.offset += written;
+            return 0;
+        }
+        self.batch.pop_front();
+        self.offset = 0;
+        self.sent.messages += 1;
+        self.sent.bytes += length;
+        written - left
+    }
+
+    fn progressed(&mut self, written: usize, now: Instant) {
+        if self.is_empty() {
+            self.stall = None;
+        } else if let Some(stall) = &mut self.stall {
+            stall.taken += written;
+            if stall.taken >= LEAST_PROGRESS {
+                *stall = Stall { since: now, taken: 0 };
+            }
+        }
+    }
+
+    /// Since when the peer has made no progress, while data waits.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stall.as_ref().map(|stall| stall.since)
+    }
+
+    pub(super) fn is_stalled(&self, limit: Duration, now: Instant) -> bool {
+        self.stalled_since().is_some_and(|since| now - since >= limit)
+    }
+
+    /// The end: nothing more is taken from the outbox, and of what was, only a frame that was
+    /// begun is finished. `farewell` goes after it.
+    pub(super) fn leave(&mut self, farewell: &[Bytes]) {
+        self.is_leaving = true;
+        self.batch.truncate(usize::from(self.offset > 0));
+        farewell.iter().for_each(|frame| self.control.extend_from_slice(frame));
+    }
+
+    fn rest(&mut self) {
+        if self.batch.capacity() > KEEP {
+            self.batch = VecDeque::new();
+        }
+        if self.control.capacity() > 0 && self.control.is_empty() {
+            self.control = BytesMut::new();
+        }
+    }
+}

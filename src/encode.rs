@@ -1,0 +1,73 @@
+//! From a value to shared frames: serialised once, encoded once per dialect.
+
+use std::cell::RefCell;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::frame::Frames;
+use crate::protocol::{Dialect, Outgoing};
+
+/// Buffers that grew beyond this are not kept for the next message.
+const KEEP: usize = 64 * 1024;
+
+/// How many buffers a thread keeps: one for the data, one for the frame, and as many again for
+/// a `Serialize` that itself emits.
+const SPARE: usize = 4;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer of this thread's, so that writing a message costs no growing of a new one.
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    pub(crate) fn new() -> Scratch {
+        Scratch(SPARES.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let mut buffer = mem::take(&mut self.0);
+        if buffer.capacity() <= KEEP {
+            buffer.clear();
+            SPARES.with_borrow_mut(|spares| {
+                if spares.len() < SPARE {
+                    spares.push(buffer);
+                }
+            });
+        }
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Vec<u8>;
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+/// Serialises a payload.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Scratch, serde_json::Error> {
+    let mut buffer = Scratch::new();
+    serde_json::to_writer(&mut *buffer, value)?;
+    Ok(buffer)
+}
+
+/// Encodes a packet as whole frames of exactly their size: what is queued for a slow peer costs
+/// no spare capacity.
+pub(crate) fn frame(dialect: &dyn Dialect, packet: &Outgoing<'_>) -> Bytes {
+    let mut buffer = Scratch::new();
+    dialect.encode(packet, &mut Frames::new(&mut buffer));
+    Bytes::copy_from_slice(&buffer)
+}

@@ -1,0 +1,120 @@
+//! WebSocket frames as a server writes them (RFC 6455 §5.2): unmasked, whole, never fragmented.
+
+use bytes::Bytes;
+
+const FIN: u8 = 0x80;
+
+/// The opcodes that this side writes (RFC 6455 §11.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Opcode {
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+}
+
+/// The longest header of an unmasked frame: two bytes and a length of eight.
+const MAX_HEADER: usize = 10;
+
+/// Where a [`Dialect`](crate::Dialect) puts what it writes.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Frames { out }
+    }
+
+    /// Adds one text frame, whose payload `write` appends; it must be UTF-8.
+    pub fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.frame(Opcode::Text, write);
+    }
+
+    /// Adds one binary frame, whose payload `write` appends.
+    pub fn binary(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.frame(Opcode::Binary, write);
+    }
+
+    pub(crate) fn frame(&mut self, opcode: Opcode, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0; MAX_HEADER]);
+        write(self.out);
+        // The length of the header depends on that of the payload, which is known only now.
+        let length = self.out.len().saturating_sub(start + MAX_HEADER);
+        let (header, used) = header(opcode, length);
+        self.out.copy_within(start + MAX_HEADER.., start + used);
+        self.out[start..start + used].copy_from_slice(&header[..used]);
+        self.out.truncate(start + used + length);
+    }
+}
+
+fn header(opcode: Opcode, length: usize) -> ([u8; MAX_HEADER], usize) {
+    let mut header = [0; MAX_HEADER];
+    header[0] = FIN | opcode as u8;
+    match length {
+        0..=125 => {
+            header[1] = length as u8;
+            (header, 2)
+        }
+        126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+            (header, 4)
+        }
+        _ => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&(length as u64).to_be_bytes());
+            (header, 10)
+        }
+    }
+}
+
+/// A ping without a payload.
+pub(crate) fn ping() -> Bytes {
+    Bytes::from_static(&[FIN | Opcode::Ping as u8, 0])
+}
+
+/// A close frame. Its reason is cut to the 123 bytes that a control frame holds.
+pub(crate) fn close(code: u16, reason: &str) -> Bytes {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut out = Vec::with_capacity(MAX_HEADER + 2 + end);
+    Frames::new(&mut out).frame(Opcode::Close, |out| {
+        out.extend_from_slice(&code.to_be_bytes());
+        out.extend_from_slice(&reason.as_bytes()[..end]);
+    });
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(payload: usize) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        Frames::new(&mut out).text(|out| out.resize(out.len() + payload, b'x'));
+        out.split_off(6)
+    }
+
+    #[test]
+    fn headers_have_three_lengths() {
+        assert_eq!(text(0), [0x81, 0]);
+        assert_eq!(text(125)[..3], [0x81, 125, b'x']);
+        assert_eq!(text(126)[..5], [0x81, 126, 0, 126, b'x']);
+        assert_eq!(text(65_535)[..5], [0x81, 126, 255, 255, b'x']);
+        assert_eq!(text(65_536)[..11], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0, b'x']);
+        assert_eq!(text(65_536).len(), 10 + 65_536);
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_at_a_character() {
+        let frame = close(1008, &"é".repeat(100));
+        assert_eq!(frame[..4], [0x88, 124, 0x03, 0xf0]);
+        assert_eq!(std::str::from_utf8(&frame[4..]).unwrap(), "é".repeat(61));
+    }
+}

@@ -1,0 +1,658 @@
+//! The whole: what a user makes one of for each namespace.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::StreamExt;
+use http::{Request, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::adapter::{Adapter, AdapterError, Interests, Local, NodeMessage};
+use crate::broadcast::{Answers, Broadcast, Except};
+use crate::closing::{DisconnectReason, Ending};
+use crate::config::{Config, ConfigError};
+use crate::emit::{Emitting, Pace};
+use crate::extensions::Extensions;
+use crate::handler::{self, AnyEvent, Connect, Handler, RawEvent, Typed, Welcome};
+use crate::handshake::{Handshake, IntoPrincipal};
+use crate::hub::{Audience, Hub, Manner, Member, SocketId, Spoken};
+use crate::modules::Module;
+use crate::protocol::{Dialect, Json};
+use crate::rooms::Change;
+use crate::router::{ListenerId, Off, Router};
+use crate::rules::{RoomRule, Rules};
+use crate::server::Service;
+use crate::socket::Socket;
+use crate::stats::{Stats, Totals};
+use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
+
+/// One namespace of sockets: their handlers, rooms and rules. A cheap handle.
+///
+/// ```no_run
+/// use eventwire::{Io, Socket};
+///
+/// #[tokio::main]
+/// async fn main() -> eventwire::Result<()> {
+///     let io = Io::new();
+///     io.rooms("news").public();
+///     io.on::<String>("shout", |socket: Socket, text| async move {
+///         let heard = socket.broadcast().emit("shout", &text).await?;
+///         eventwire::ok(heard)
+///     });
+///     io.listen("127.0.0.1:3000").await
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Io(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    router: Router,
+    rules: Rules,
+    hub: Hub,
+    gate: Arc<Gate>,
+    /// Handles of those that are connected. A std mutex: held for a look-up or a copy.
+    sockets: Mutex<HashMap<SocketId, Socket>>,
+    dialects: Vec<Spoken>,
+    authenticate: RwLock<Option<Authenticate>>,
+    requires_authentication: std::sync::atomic::AtomicBool,
+    extensions: Extensions,
+    adapter: Arc<dyn Adapter>,
+    interests: Interests,
+    /// Started with the first connection, when there is a runtime.
+    listens_to_others: OnceLock<()>,
+    totals: Totals,
+    panics: AtomicU64,
+    phase: watch::Sender<Phase>,
+    alive: Arc<Alive>,
+}
+
+/// Where an `Io` is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Running,
+    /// Nobody is let in; those here are told and drained.
+    Closing,
+    /// The grace is nearly over: what still runs is cut short.
+    Cut,
+    /// It is over.
+    Ended,
+}
+
+/// Counts connections from the upgrade until nothing of them is left.
+#[derive(Debug, Default)]
+struct Alive {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+/// One connection that is alive.
+#[derive(Debug)]
+pub(crate) struct AliveGuard(Arc<Alive>);
+
+impl Drop for AliveGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+/// A join that is under way: other nodes know that this one is interested.
+#[derive(Debug)]
+pub(crate) struct Joining(Option<(Io, String)>);
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if let Some((io, room)) = self.0.take() {
+            io.0.interests.end(&room);
+            io.settle(&room);
+        }
+    }
+}
+
+/// Makes an [`Io`] with other than the defaults.
+///
+/// ```
+/// use eventwire::{Config, Io};
+///
+/// let mut config = Config::default();
+/// config.max_message = 64 * 1024;
+/// let io = Io::builder().config(config).build()?;
+/// # Ok::<(), eventwire::ConfigError>(())
+/// ```
+pub struct IoBuilder {
+    config: Config,
+    adapter: Arc<dyn Adapter>,
+    dialects: Vec<Arc<dyn Dialect>>,
+}
+
+impl IoBuilder {
+    /// The limits.
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        IoBuilder { config, ..self }
+    }
+
+    /// The way to other nodes. Default [`Local`]: there are none.
+    #[must_use]
+    pub fn adapter(self, adapter: impl Adapter) -> Self {
+        IoBuilder { adapter: Arc::new(adapter), ..self }
+    }
+
+    /// A dialect beside JSON, for clients that choose it by its subprotocol or path.
+    #[must_use]
+    pub fn dialect(mut self, dialect: impl Dialect) -> Self {
+        self.dialects.push(Arc::new(dialect));
+        self
+    }
+
+    /// The `Io`.
+    ///
+    /// # Errors
+    /// The first key of the configuration that cannot be.
+    pub fn build(self) -> Result<Io, ConfigError> {
+        self.config.validate()?;
+        Ok(self.build_valid())
+    }
+
+    fn build_valid(self) -> Io {
+        let dialects = self.dialects.into_iter().enumerate();
+        let dialects = dialects.map(|(place, dialect)| Spoken { place, dialect }).collect();
+        Io(Arc::new(Inner {
+            config: self.config,
+            router: Router::default(),
+            rules: Rules::default(),
+            hub: Hub::new(),
+            gate: Arc::default(),
+            sockets: Mutex::default(),
+            dialects,
+            authenticate: RwLock::default(),
+            requires_authentication: Default::default(),
+            extensions: Extensions::default(),
+            interests: Interests::new(self.adapter.clone()),
+            adapter: self.adapter,
+            listens_to_others: OnceLock::new(),
+            totals: Totals::default(),
+            panics: AtomicU64::new(0),
+            phase: watch::channel(Phase::Running).0,
+            alive: Arc::default(),
+        }))
+    }
+}
+
+impl fmt::Debug for IoBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IoBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Default for Io {
+    fn default() -> Io {
+        Io::new()
+    }
+}
+
+impl Io {
+    /// One with the default [`Config`], alone.
+    pub fn new() -> Io {
+        // The defaults are valid.
+        Io::builder().build_valid()
+    }
+
+    /// One with other than the defaults.
+    pub fn builder() -> IoBuilder {
+        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)] }
+    }
+
+    /// Its limits.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Data of one's own beside this `Io`, for all its handlers.
+    pub fn extensions(&self) -> &Extensions {
+        &self.0.extensions
+    }
+
+    /// Adds a module, such as [`Processes`](crate::process::Processes), and returns its handle.
+    pub fn install<M: Module>(&self, module: M) -> M::Handle {
+        module.install(self)
+    }
+
+    // ---- who comes in
+
+    /// Asks who comes in, before the upgrade: an `Err` is answered with its status and a JSON body.
+    /// The last function set holds. See [`auth`](crate::auth) for ready-made ones.
+    ///
+    /// It fails closed: if it panics or takes longer than `handshakeTimeout`, the answer is 503; if the
+    /// user it returns has an empty name, 401. `Ok(None)` lets a guest in, whose user is empty.
+    ///
+    /// ```
+    /// use eventwire::{Handshake, Io, Refusal};
+    ///
+    /// let io = Io::new();
+    /// io.authenticate(|handshake: Handshake| async move {
+    ///     match handshake.query_param("token") {
+    ///         None => Ok(None),
+    ///         Some(token) if token == "s3cret" => Ok(Some(String::from("ann"))),
+    ///         Some(_) => Err(Refusal::unauthorized("the token is not valid")),
+    ///     }
+    /// });
+    /// ```
+    pub fn authenticate<F, Fut, P>(&self, check: F)
+    where
+        F: Fn(Handshake) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<P, Refusal>> + Send + 'static,
+        P: IntoPrincipal,
+    {
+        let check = upgrade::authenticate(check);
+        *self.0.authenticate.write().unwrap_or_else(PoisonError::into_inner) = Some(check);
+    }
+
+    /// Lets nobody in, with 503, unless [`authenticate`](Io::authenticate) has been given a
+    /// function: for applications that set it late, or might forget.
+    pub fn require_authentication(&self) {
+        self.0.requires_authentication.store(true, Ordering::Relaxed);
+    }
+
+    /// Calls `handler` for each socket, after `connected` has been sent and before its first event is
+    /// handled: handlers that it registers miss nothing. It may take 10 s.
+    ///
+    /// An `Err` refuses the socket: `closing` with its code, then 1008. A panic closes with 1011.
+    pub fn on_connect<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Welcome,
+    {
+        self.0.router.on_connect(Box::new(Connect(handler)));
+    }
+
+    /// Calls `handler` once for each socket, last, when it is gone; before the socket's own.
+    pub fn on_disconnect<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.0.router.on_disconnect(Arc::new(move |socket, reason| Box::pin(handler(socket, reason))));
+    }
+
+    // ---- handlers
+
+    /// Calls `handler` for each `event` of every socket. It costs nothing per connection. See
+    /// [`Socket::on`]; listeners of the `Io` come before the socket's own.
+    ///
+    /// # Panics
+    /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
+    pub fn on<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), false)
+    }
+
+    /// The same for the first such event of all sockets only.
+    ///
+    /// # Panics
+    /// As [`on`](Io::on).
+    pub fn once<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), true)
+    }
+
+    /// Calls `handler` for every event of every socket, decoded as any JSON. Events that only it hears
+    /// count as handled.
+    pub fn on_any(&self, handler: impl Handler<AnyEvent>) -> ListenerId {
+        self.0.router.on_any(Box::new(handler::Any(handler)))
+    }
+
+    /// Calls `handler` for every event of every socket, undecoded. Events that only it hears count as
+    /// handled.
+    pub fn on_raw(&self, handler: impl Handler<RawEvent>) -> ListenerId {
+        self.0.router.on_any(Box::new(handler::Raw(handler)))
+    }
+
+    /// Takes listeners of this `Io` away: all of an event by its name, or one by its
+    /// [`ListenerId`]. Returns how many.
+    pub fn off<'a>(&self, listeners: impl Into<Off<'a>>) -> usize {
+        self.0.router.off(&listeners.into())
+    }
+
+    // ---- rooms and broadcasts
+
+    /// The rooms of a pattern, a name or the beginning of one and `*`, to say which clients may
+    /// subscribe. Without a rule no client may; the longest pattern that matches holds.
+    ///
+    /// ```
+    /// # let io = eventwire::Io::new();
+    /// io.rooms("news").public();
+    /// io.rooms("user:*").allow_if(|socket, room| async move {
+    ///     room.strip_prefix("user:") == Some(socket.handshake().user())
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// When the pattern can match no room.
+    pub fn rooms(&self, pattern: &str) -> RoomRule<'_> {
+        RoomRule::new(&self.0.rules, pattern)
+    }
+
+    /// A broadcast to a room.
+    pub fn to<'a>(&'a self, room: &'a str) -> Broadcast<'a> {
+        Broadcast::new(self).to(room)
+    }
+
+    /// A broadcast to everyone but a socket or the members of a room.
+    pub fn except<'a>(&'a self, except: impl Into<Except<'a>>) -> Broadcast<'a> {
+        Broadcast::new(self).except(except)
+    }
+
+    /// A broadcast to everyone.
+    pub fn broadcast(&self) -> Broadcast<'_> {
+        Broadcast::new(self)
+    }
+
+    /// A broadcast to everyone at this node.
+    pub fn local(&self) -> Broadcast<'_> {
+        Broadcast::new(self).local()
+    }
+
+    /// A broadcast to everyone that those who do not keep up may miss.
+    pub fn volatile(&self) -> Broadcast<'_> {
+        Broadcast::new(self).volatile()
+    }
+
+    /// A broadcast to everyone that keeps pace with the slowest.
+    pub fn paced(&self, pace: Pace) -> Broadcast<'_> {
+        Broadcast::new(self).paced(pace)
+    }
+
+    /// Sends to everyone. See [`Broadcast::emit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Emitting<usize> {
+        Broadcast::new(self).emit(event, data)
+    }
+
+    /// Sends an error of the application's to everyone.
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit`].
+    pub fn error(&self, code: impl Into<String>, message: impl Into<String>) -> Emitting<usize> {
+        Broadcast::new(self).error(code, message)
+    }
+
+    /// Asks everyone at this node. See [`Broadcast::request`].
+    pub fn request<A: DeserializeOwned>(&self, event: &str, data: impl Serialize) -> Answers<A> {
+        Broadcast::new(self).request(event, data)
+    }
+
+    // ---- what is
+
+    /// The socket of this id, if it is connected here.
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        self.lock_sockets().get(&id).cloned()
+    }
+
+    /// All sockets connected here, in no order.
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.lock_sockets().values().cloned().collect()
+    }
+
+    /// The names of all rooms with members here, in no order.
+    pub fn rooms_list(&self) -> Vec<String> {
+        self.0.hub.room_names().iter().map(|name| name.to_string()).collect()
+    }
+
+    /// How many members a room has here: 0 saves the work of making what nobody would see.
+    pub fn room_len(&self, room: &str) -> usize {
+        self.0.hub.room_len(room)
+    }
+
+    /// Counts of what is and was. They are summed when asked for.
+    pub fn stats(&self) -> Stats {
+        let members = self.0.hub.members();
+        self.0.totals.sum(&members, self.0.hub.census(), self.0.panics.load(Ordering::Relaxed))
+    }
+
+    // ---- ways in
+
+    /// A service for tower, axum and hyper 1 that upgrades every request it gets.
+    pub fn service(&self) -> Service {
+        Service::new(self.clone())
+    }
+
+    /// Upgrades a request within a route of one's own; the response is to be returned as it is.
+    pub async fn upgrade<B>(&self, request: Request<B>) -> Response<Body> {
+        upgrade::upgrade(self, request).await.0
+    }
+
+    // ---- the end
+
+    /// Ends it in order, within the grace: nobody is let in any more, each peer is told `closing`
+    /// with an `after` that spreads their return, what was emitted is sent, connections close with
+    /// 1001, and handlers and `on_disconnect` end. What is not done shortly before the grace is over
+    /// is cut. Returns how many connections were cut short.
+    ///
+    /// Called again, it waits for the same end.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        let start = Instant::now();
+        let end = start + grace;
+        // What is left for the cut itself, and then for `on_disconnect`.
+        let cut = end - (grace / 4).min(Duration::from_millis(200));
+        let ended = end - (grace / 16).min(Duration::from_millis(50));
+        self.advance(Phase::Closing);
+        let sockets = self.sockets();
+        for socket in &sockets {
+            self.tell_to_come_back(socket, sockets.len());
+        }
+        drop(sockets);
+        if !self.all_gone(cut).await {
+            let left = self.0.alive.count.load(Ordering::Acquire);
+            self.advance(Phase::Cut);
+            self.sockets().iter().for_each(|socket| socket.member().outbox.cut());
+            if !self.all_gone(ended).await {
+                self.advance(Phase::Ended);
+                self.all_gone(end).await;
+            }
+            self.finish(end).await;
+            return left;
+        }
+        self.finish(end).await;
+        0
+    }
+
+    async fn finish(&self, end: Instant) {
+        self.advance(Phase::Ended);
+        // An adapter that hangs does not outlive the grace either.
+        let _ = tokio::time::timeout_at(end, self.0.adapter.close()).await;
+    }
+
+    fn tell_to_come_back(&self, socket: &Socket, among: usize) {
+        // A millisecond for each, at least one second: the next server gets them one by one.
+        let span = among.clamp(1000, 30_000) as u64;
+        let after = Duration::from_millis(socket.id().spread(span));
+        socket.member().end(Ending::after_drain(DisconnectReason::Shutdown, after));
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.0.phase.send_if_modified(|now| {
+            let moves = *now < phase;
+            if moves {
+                *now = phase;
+            }
+            moves
+        });
+    }
+
+    /// Whether all connections are gone by then.
+    async fn all_gone(&self, by: Instant) -> bool {
+        let none = async {
+            loop {
+                let notified = self.0.alive.none.notified();
+                tokio::pin!(notified);
+                notified.as_mut().enable();
+                if self.0.alive.count.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        tokio::time::timeout_at(by, none).await.is_ok()
+    }
+
+    // ---- for the rest of the crate
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
+    /// Waits until shutdown is so far.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives as long as this handle.
+        let _ = self.0.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    pub(crate) fn alive(&self) -> AliveGuard {
+        self.0.alive.count.fetch_add(1, Ordering::AcqRel);
+        AliveGuard(self.0.alive.clone())
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.0.router
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+
+    pub(crate) fn adapter(&self) -> &Arc<dyn Adapter> {
+        &self.0.adapter
+    }
+
+    pub(crate) fn count_panic(&self) {
+        self.0.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock_sockets(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Socket>> {
+        self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `authenticate` was given.
+    pub(crate) fn authenticator(&self) -> Result<Option<Authenticate>, Refusal> {
+        let check = self.0.authenticate.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if check.is_none() && self.0.requires_authentication.load(Ordering::Relaxed) {
+            return Err(Refusal::unavailable("who you are cannot be found out yet"));
+        }
+        Ok(check)
+    }
+
+    /// The dialect for a connection: the first subprotocol offered that is known, else the one of
+    /// the path, else JSON. Also whether the subprotocol is to be named in the answer.
+    pub(crate) fn dialect<'a>(&self, path: &str, offered: impl Iterator<Item = &'a str>) -> (Spoken, bool) {
+        let dialects = &self.0.dialects;
+        for name in offered {
+            if let Some(spoken) = dialects.iter().find(|spoken| spoken.dialect.subprotocol() == name) {
+                return (spoken.clone(), true);
+            }
+        }
+        let of_path = dialects.iter().find(|spoken| spoken.dialect.path() == Some(path));
+        (of_path.unwrap_or(&dialects[0]).clone(), false)
+    }
+
+    /// A connection is there.
+    pub(crate) fn connect(&self, socket: &Socket) {
+        self.listen_to_others();
+        self.lock_sockets().insert(socket.id(), socket.clone());
+        self.0.hub.connect(socket.member());
+        count_one(&self.0.totals.connected);
+        // It may have come through the door before shutdown began, and be here only now.
+        if self.phase() != Phase::Running {
+            self.tell_to_come_back(socket, 1);
+        }
+    }
+
+    /// A connection is gone.
+    pub(crate) fn disconnect(&self, socket: &Socket) {
+        let gone = self.0.hub.disconnect(socket.member());
+        self.lock_sockets().remove(&socket.id());
+        self.0.totals.add(&socket.member().counters);
+        gone.iter().for_each(|room| self.settle(room));
+    }
+
+    /// A join begins: other nodes are told of this one's interest, if there are any.
+    pub(crate) async fn joining(&self, room: &str) -> Result<Joining, AdapterError> {
+        if self.0.adapter.is_local() {
+            return Ok(Joining(None));
+        }
+        self.0.interests.begin(&self.0.hub, room).await?;
+        Ok(Joining(Some((self.clone(), room.to_owned()))))
+    }
+
+    pub(crate) fn leave(&self, member: &Member, room: &str) {
+        if self.0.hub.leave(member, room) == Change::Room {
+            self.settle(room);
+        }
+    }
+
+    /// Tells the adapter in a while what has become of a room.
+    fn settle(&self, room: &str) {
+        if self.0.adapter.is_local() {
+            return;
+        }
+        let (io, room) = (self.clone(), room.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = io.0.interests.settle(&io.0.hub, &room).await {
+                tracing::warn!(%error, room, "the adapter was not told of a room");
+            }
+        });
+    }
+
+    /// Brings what other nodes publish to the members here.
+    fn listen_to_others(&self) {
+        if self.0.adapter.is_local() {
+            return;
+        }
+        self.0.listens_to_others.get_or_init(|| {
+            let mut incoming = self.0.adapter.incoming();
+            let io = Arc::downgrade(&self.0);
+            tokio::spawn(async move {
+                while let Some(message) = incoming.next().await {
+                    let Some(inner) = io.upgrade() else { return };
+                    Io(inner).deliver(&message);
+                }
+            });
+        });
+    }
+
+    fn deliver(&self, message: &NodeMessage) {
+        let rooms: Vec<&str> = message.rooms.iter().map(String::as_str).collect();
+        let except_rooms: Vec<&str> = message.except_rooms.iter().map(String::as_str).collect();
+        let audience = Audience { rooms: &rooms, except: &message.except, except_rooms: &except_rooms };
+        let overflow = Manner::Overflow(self.0.config.outbox.overflow);
+        let manner = if message.volatile { Manner::Volatile } else { overflow };
+        self.0.hub.broadcast(audience, manner, &message.event, None, message.data.get().as_bytes());
+    }
+}
+
+fn count_one(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io").field("sockets", &self.0.hub.len()).finish_non_exhaustive()
+    }
+}

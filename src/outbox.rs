@@ -1,0 +1,431 @@
+//! The queue to one peer: bounded in count and bytes, with its overflow policy in one place.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::closing::{DisconnectReason, Ending};
+use crate::config::{OutboxLimits, Overflow};
+
+/// A queue that grew beyond this many entries is given back when it is empty.
+const KEEP: usize = 128;
+
+/// The writer takes at most this many bytes at once, so that what waits can still be dropped
+/// or overtaken.
+pub(crate) const TURN_BYTES: usize = 64 * 1024;
+
+/// And at most this many frames: what one vectored write takes.
+pub(crate) const TURN_FRAMES: usize = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// An emit to this socket alone: never dropped.
+    Direct,
+    /// A broadcast: the overflow policy may drop it.
+    Broadcast,
+    /// An answer that the read loop makes itself.
+    Reply,
+    /// The place of a frame that is not known yet; nothing behind it is sent before it.
+    Reserved,
+}
+
+#[derive(Debug)]
+struct Item {
+    frame: Bytes,
+    kind: Kind,
+}
+
+/// What waits for one peer, in the order in which it will be sent.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    limits: OutboxLimits,
+    // A std mutex: held for a push or a take, never across an await, and no user code under it.
+    state: Mutex<State>,
+    /// Tells emits that wait that there may be room.
+    freed: Notify,
+    is_ending: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Item>,
+    /// What is queued and what the writer has taken but not sent.
+    waiting: Backlog,
+    /// Bytes of [`Kind::Reply`] in the queue.
+    replies: usize,
+    /// Those that wait for room.
+    waiters: usize,
+    /// The end, once decided. The outbox takes nothing more.
+    ending: Option<Ending>,
+    /// The connection is gone.
+    closed: bool,
+    /// The kernel takes no more for now.
+    blocked: bool,
+    /// The writer sleeps until the queue is no longer empty.
+    parked: bool,
+    writer: Option<Waker>,
+}
+
+/// What waits for a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) bytes: usize,
+    pub(crate) messages: usize,
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+pub(crate) enum Push {
+    /// It will be sent, unless the connection ends before. The waker, if any, is to be called
+    /// after all locks are released.
+    Queued(Backlog, Option<Waker>),
+    /// There is no room.
+    Full,
+    /// It was dropped as the policy says; likewise a waker.
+    Dropped(Option<Waker>),
+    /// The socket is disconnected.
+    Closed,
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Frames are in the batch.
+    Write,
+    /// Nothing waits; the next push wakes the writer.
+    Park,
+    /// The end, and nothing waits before it.
+    End(Ending),
+}
+
+impl Backlog {
+    pub(crate) fn exceeds(self, limit: Backlog) -> bool {
+        self.bytes > limit.bytes || self.messages > limit.messages
+    }
+}
+
+/// Counts one that waits for room, so that the writer tells of room only where somebody waits.
+struct Waiting<'a>(&'a Outbox);
+
+impl<'a> Waiting<'a> {
+    fn new(outbox: &'a Outbox) -> Self {
+        outbox.lock().waiters += 1;
+        Waiting(outbox)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiters -= 1;
+    }
+}
+
+impl State {
+    fn is_open(&self) -> bool {
+        self.ending.is_none() && !self.closed
+    }
+
+    fn has_room(&self, frame: usize, limits: &OutboxLimits) -> bool {
+        // A frame above the limit gets through alone, or it never could.
+        self.waiting.messages == 0
+            || (self.waiting.messages < limits.messages && self.waiting.bytes + frame <= limits.bytes)
+    }
+
+    fn push(&mut self, frame: Bytes, kind: Kind) -> Push {
+        self.waiting.messages += 1;
+        self.waiting.bytes += frame.len();
+        if kind == Kind::Reply {
+            self.replies += frame.len();
+        }
+        self.queue.push_back(Item { frame, kind });
+        Push::Queued(self.waiting, self.unpark())
+    }
+
+    fn unpark(&mut self) -> Option<Waker> {
+        if !self.parked {
+            return None;
+        }
+        self.parked = false;
+        self.writer.clone()
+    }
+
+    fn know(&mut self, writer: &Waker) {
+        if !self.writer.as_ref().is_some_and(|known| known.will_wake(writer)) {
+            self.writer = Some(writer.clone());
+        }
+    }
+
+    fn forget(&mut self, item: &Item) {
+        self.waiting.messages -= 1;
+        self.waiting.bytes -= item.frame.len();
+    }
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: OutboxLimits) -> Outbox {
+        Outbox { limits, state: Mutex::default(), freed: Notify::new(), is_ending: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A direct emit, if there is room.
+    pub(crate) fn push(&self, frame: &Bytes) -> Push {
+        self.push_as(frame, Kind::Direct)
+    }
+
+    fn push_as(&self, frame: &Bytes, kind: Kind) -> Push {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Push::Closed;
+        }
+        if !state.has_room(frame.len(), &self.limits) {
+            return Push::Full;
+        }
+        state.push(frame.clone(), kind)
+    }
+
+    /// A direct emit that waits for room. `false`: the socket is disconnected.
+    ///
+    /// Cancel safe: if it is dropped before it is done, nothing was queued.
+    pub(crate) async fn push_when_room(&self, frame: Bytes) -> bool {
+        self.when_room(frame, Kind::Direct).await
+    }
+
+    /// Takes a place in the queue for a frame that is not known yet: everything pushed from now
+    /// on is sent after it. [`Outbox::fill`] must follow without an await between.
+    /// `false`: the socket is disconnected.
+    pub(crate) async fn reserve(&self) -> bool {
+        self.when_room(Bytes::new(), Kind::Reserved).await
+    }
+
+    async fn when_room(&self, frame: Bytes, kind: Kind) -> bool {
+        let _waiting = Waiting::new(self);
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // Enabled before the check, or a wake-up between the two is lost.
+            freed.as_mut().enable();
+            match self.push_as(&frame, kind) {
+                Push::Queued(_, waker) => {
+                    wake(waker);
+                    return true;
+                }
+                Push::Full => freed.await,
+                Push::Closed | Push::Dropped(_) => return false,
+            }
+        }
+    }
+
+    /// A frame that may be dropped when the peer does not keep up.
+    pub(crate) fn push_volatile(&self, frame: &Bytes) -> Push {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Push::Closed;
+        }
+        if state.blocked || !state.has_room(frame.len(), &self.limits) {
+            return Push::Dropped(None);
+        }
+        state.push(frame.clone(), Kind::Broadcast)
+    }
+
+    /// A broadcast: never waits. This arm is the slow-consumer rule.
+    pub(crate) fn push_broadcast(&self, frame: &Bytes, overflow: Overflow) -> Push {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Push::Closed;
+        }
+        if !state.has_room(frame.len(), &self.limits) {
+            match overflow {
+                Overflow::Disconnect => {
+                    state.ending = Some(Ending::abort(DisconnectReason::Slow));
+                    self.is_ending.store(true, Ordering::Relaxed);
+                    self.freed.notify_waiters();
+                    return Push::Dropped(state.writer.clone());
+                }
+                Overflow::DropNewest => return Push::Dropped(None),
+                Overflow::DropOldest => {
+                    while !state.has_room(frame.len(), &self.limits) {
+                        let oldest = state.queue.iter().position(|item| item.kind == Kind::Broadcast);
+                        let Some(item) = oldest.and_then(|index| state.queue.remove(index)) else {
+                            return Push::Dropped(None);
+                        };
+                        state.forget(&item);
+                    }
+                    let Push::Queued(_, waker) = state.push(frame.clone(), Kind::Broadcast) else {
+                        return Push::Closed;
+                    };
+                    // One was lost, though not this one.
+                    return Push::Dropped(waker);
+                }
+            }
+        }
+        state.push(frame.clone(), Kind::Broadcast)
+    }
+
+    /// An answer that the read loop makes itself. It is bounded by [`Outbox::replies`], for which
+    /// reading pauses, not by the limits: the read loop must not wait.
+    pub(crate) fn push_reply(&self, frame: Bytes) {
+        let mut state = self.lock();
+        if state.is_open() {
+            // The read loop is the writer's own task: there is nobody to wake.
+            state.push(frame, Kind::Reply);
+        }
+    }
+
+    /// Bytes of replies that wait.
+    pub(crate) fn replies(&self) -> usize {
+        self.lock().replies
+    }
+
+    /// Puts a frame into the reserved place.
+    pub(crate) fn fill(&self, frame: Bytes) {
+        let mut state = self.lock();
+        let place = state.queue.iter().position(|item| item.kind == Kind::Reserved);
+        let Some(item) = place.and_then(|index| state.queue.get_mut(index)) else { return };
+        item.kind = Kind::Direct;
+        let length = frame.len();
+        item.frame = frame;
+        state.waiting.bytes += length;
+        let waker = state.unpark();
+        drop(state);
+        wake(waker);
+    }
+
+    /// Decides the end of the connection; the first to do so decides. The outbox takes nothing
+    /// more, and what it holds is sent first where the ending drains.
+    pub(crate) fn end(&self, ending: Ending) -> bool {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return false;
+        }
+        state.ending = Some(ending);
+        self.is_ending.store(true, Ordering::Relaxed);
+        let writer = state.writer.clone();
+        drop(state);
+        self.freed.notify_waiters();
+        wake(writer);
+        true
+    }
+
+    /// The connection is gone: whatever waits is dropped.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.queue = VecDeque::new();
+        state.waiting = Backlog::default();
+        state.writer = None;
+        drop(state);
+        self.freed.notify_waiters();
+    }
+
+    /// The grace of a shutdown is over: the end overtakes what waits, even where it was to drain.
+    pub(crate) fn cut(&self) {
+        let mut state = self.lock();
+        if let Some(ending) = &mut state.ending {
+            ending.drains = false;
+        }
+        let writer = state.writer.clone();
+        drop(state);
+        wake(writer);
+    }
+
+    /// Whether the end has been decided. Without a lock: it is asked for every event.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether it still takes frames.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().is_open()
+    }
+
+    /// What waits for the peer.
+    pub(crate) fn backlog(&self) -> Backlog {
+        self.lock().waiting
+    }
+
+    /// Waits until no more than `limit` waits for the peer, or it is gone.
+    pub(crate) async fn drained_to(&self, limit: Backlog) {
+        let _waiting = Waiting::new(self);
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            {
+                let state = self.lock();
+                if !state.is_open() || !state.waiting.exceeds(limit) {
+                    return;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// For the writer: tells what was sent of the last batch, and takes the next one into `batch`.
+    pub(crate) fn take(&self, sent: Backlog, batch: &mut VecDeque<Bytes>, writer: &Waker) -> Next {
+        let mut state = self.lock();
+        state.waiting.messages = state.waiting.messages.saturating_sub(sent.messages);
+        state.waiting.bytes = state.waiting.bytes.saturating_sub(sent.bytes);
+        state.blocked = false;
+        let aborted = state.ending.as_ref().is_some_and(|ending| !ending.drains);
+        let (mut bytes, mut frames) = (0, 0);
+        if !aborted {
+            while bytes < TURN_BYTES && frames < TURN_FRAMES {
+                let Some(item) = state.queue.pop_front_if(|item| item.kind != Kind::Reserved) else { break };
+                if item.kind == Kind::Reply {
+                    state.replies -= item.frame.len();
+                }
+                if item.frame.is_empty() {
+                    state.waiting.messages -= 1;
+                    continue;
+                }
+                bytes += item.frame.len();
+                frames += 1;
+                batch.push_back(item.frame);
+            }
+        }
+        let next = if frames > 0 {
+            state.parked = false;
+            Next::Write
+        } else if let Some(ending) = &state.ending
+            && (aborted || state.queue.is_empty())
+        {
+            Next::End(ending.clone())
+        } else {
+            state.parked = true;
+            if state.queue.capacity() > KEEP {
+                state.queue = state.queue.drain(..).collect();
+            }
+            Next::Park
+        };
+        state.know(writer);
+        let freed = state.waiters > 0 && sent.messages > 0;
+        drop(state);
+        if freed {
+            self.freed.notify_waiters();
+        }
+        next
+    }
+
+    /// For the writer: the kernel takes no more for now. Returns the end, if it is to overtake
+    /// what waits.
+    pub(crate) fn blocked(&self, writer: &Waker) -> Option<Ending> {
+        let mut state = self.lock();
+        state.blocked = true;
+        state.parked = false;
+        state.know(writer);
+        state.ending.clone().filter(|ending| !ending.drains)
+    }
+}
+
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

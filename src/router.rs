@@ -1,0 +1,269 @@
+//! Event names to their listeners. The same table serves an `Io`, for all its sockets, and a
+//! socket, for itself.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use crate::closing::DisconnectReason;
+use crate::handler::{BoxFuture, Call};
+use crate::protocol;
+use crate::socket::Socket;
+
+pub(crate) type Listeners = Arc<[Arc<Listener>]>;
+
+/// A registered handler.
+pub(crate) struct Listener {
+    pub(crate) id: u64,
+    /// `None`: every event.
+    event: Option<Box<str>>,
+    pub(crate) call: Box<dyn Call>,
+    /// For `once`: whether it has been called.
+    once: Option<AtomicBool>,
+    /// How many may run at a time beside the lane; 0: in the lane, one after another.
+    concurrent: AtomicUsize,
+    /// How long it may run, in milliseconds; 0: as the configuration says.
+    timeout: AtomicU64,
+}
+
+impl Listener {
+    fn new(event: Option<&str>, call: Box<dyn Call>, once: bool) -> Listener {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Listener {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            event: event.map(Into::into),
+            call,
+            once: once.then(AtomicBool::default),
+            concurrent: AtomicUsize::new(0),
+            timeout: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it is to be called now: always, but for one that is for once and was.
+    pub(crate) fn claim(&self) -> bool {
+        self.once.as_ref().is_none_or(|called| !called.swap(true, Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_once(&self) -> bool {
+        self.once.is_some()
+    }
+
+    /// How many may run beside the lane.
+    pub(crate) fn concurrent(&self) -> Option<usize> {
+        Some(self.concurrent.load(Ordering::Relaxed)).filter(|&n| n > 0)
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        Some(self.timeout.load(Ordering::Relaxed)).filter(|&ms| ms > 0).map(Duration::from_millis)
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("id", &self.id).field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+/// A registration: what `off` takes, and where its options are set.
+///
+/// The options hold for events that are handled from then on.
+#[derive(Clone, Debug)]
+pub struct ListenerId {
+    listener: Weak<Listener>,
+    id: u64,
+}
+
+impl ListenerId {
+    /// Up to `n` events of each socket run at a time: the lane goes on once the handler has
+    /// started. At `n` running, it waits. Without this, one socket's events are handled one
+    /// after another.
+    pub fn concurrent(self, n: usize) -> ListenerId {
+        if let Some(listener) = self.listener.upgrade() {
+            listener.concurrent.store(n, Ordering::Relaxed);
+        }
+        self
+    }
+
+    /// How long the handler may run, in place of `handlerTimeout`. At least 1 ms.
+    pub fn timeout(self, limit: Duration) -> ListenerId {
+        if let Some(listener) = self.listener.upgrade() {
+            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
+            listener.timeout.store(millis, Ordering::Relaxed);
+        }
+        self
+    }
+}
+
+/// Which listeners `off` takes away.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Off<'a> {
+    /// All of an event.
+    Event(&'a str),
+    /// One.
+    Listener(u64),
+}
+
+impl<'a> From<&'a str> for Off<'a> {
+    fn from(event: &'a str) -> Off<'a> {
+        Off::Event(event)
+    }
+}
+
+impl From<ListenerId> for Off<'_> {
+    fn from(id: ListenerId) -> Self {
+        Off::Listener(id.id)
+    }
+}
+
+impl From<&ListenerId> for Off<'_> {
+    fn from(id: &ListenerId) -> Self {
+        Off::Listener(id.id)
+    }
+}
+
+pub(crate) type OnDisconnect = Arc<dyn Fn(Socket, DisconnectReason) -> BoxFuture<()> + Send + Sync>;
+
+/// The listeners of an `Io` or of a socket.
+#[derive(Default)]
+pub(crate) struct Router {
+    /// `None` until something is registered: a socket without handlers of its own costs nothing.
+    // A lock for writers; whoever handles events holds a snapshot, renewed when `generation` moves.
+    table: RwLock<Option<Arc<Table>>>,
+    generation: AtomicU64,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Table {
+    /// In the order of registration.
+    registered: Vec<Arc<Listener>>,
+    /// For each name that somebody listens to: its listeners, and those to every event, in that order.
+    events: HashMap<Box<str>, Listeners>,
+    any: Option<Listeners>,
+    pub(crate) connect: Vec<Arc<Listener>>,
+    pub(crate) disconnect: Vec<OnDisconnect>,
+}
+
+impl Table {
+    pub(crate) fn listeners(&self, event: &str) -> Option<&Listeners> {
+        self.events.get(event).or(self.any.as_ref())
+    }
+
+    fn select(&self, event: Option<&str>) -> Option<Listeners> {
+        let hears = |listener: &&Arc<Listener>| listener.event.is_none() || listener.event.as_deref() == event;
+        let listeners: Vec<_> = self.registered.iter().filter(hears).cloned().collect();
+        (!listeners.is_empty()).then(|| listeners.into())
+    }
+
+    /// Renews what is derived for an event, or for all.
+    fn renew(&mut self, event: Option<&str>) {
+        let names = match event {
+            Some(event) => vec![event.into()],
+            None => self.events.keys().cloned().collect(),
+        };
+        for name in names {
+            let listens = self.registered.iter().any(|listener| listener.event.as_deref() == Some(&*name));
+            match self.select(Some(&name)).filter(|_| listens) {
+                Some(listeners) => self.events.insert(name, listeners),
+                None => self.events.remove(&name),
+            };
+        }
+        if event.is_none() {
+            self.any = self.select(None);
+        }
+    }
+}
+
+impl Router {
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(Arc::make_mut(table.get_or_insert_default()));
+        self.generation.fetch_add(1, Ordering::Release);
+        result
+    }
+
+    /// # Panics
+    /// When the name cannot be an event's.
+    pub(crate) fn on(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
+        if let Err(error) = protocol::check_event(event) {
+            panic!("cannot listen to {event:?}: {error}");
+        }
+        self.register(Some(event), call, once)
+    }
+
+    pub(crate) fn on_any(&self, call: Box<dyn Call>) -> ListenerId {
+        self.register(None, call, false)
+    }
+
+    fn register(&self, event: Option<&str>, call: Box<dyn Call>, once: bool) -> ListenerId {
+        let listener = Arc::new(Listener::new(event, call, once));
+        let id = ListenerId { listener: Arc::downgrade(&listener), id: listener.id };
+        self.change(|table| {
+            table.registered.push(listener);
+            table.renew(event);
+        });
+        id
+    }
+
+    pub(crate) fn on_connect(&self, call: Box<dyn Call>) {
+        self.change(|table| table.connect.push(Arc::new(Listener::new(None, call, false))));
+    }
+
+    pub(crate) fn on_disconnect(&self, handler: OnDisconnect) {
+        self.change(|table| table.disconnect.push(handler));
+    }
+
+    /// Returns how many listeners were taken away.
+    pub(crate) fn off(&self, off: &Off<'_>) -> usize {
+        self.change(|table| {
+            let before = table.registered.len();
+            let mut events = Vec::new();
+            table.registered.retain(|listener| {
+                let goes = match *off {
+                    Off::Event(event) => listener.event.as_deref() == Some(event),
+                    Off::Listener(id) => listener.id == id,
+                };
+                if goes {
+                    events.push(listener.event.clone());
+                }
+                !goes
+            });
+            for event in events {
+                table.renew(event.as_deref());
+            }
+            before - table.registered.len()
+        })
+    }
+
+    pub(crate) fn table(&self) -> Option<Arc<Table>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listeners = self.table().map_or(0, |table| table.registered.len());
+        f.debug_struct("Router").field("listeners", &listeners).finish_non_exhaustive()
+    }
+}
+
+/// What one lane knows of a router.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    generation: u64,
+    table: Option<Arc<Table>>,
+}
+
+impl Snapshot {
+    /// The table as it is now; the lock is taken only when something has changed.
+    pub(crate) fn of(&mut self, router: &Router) -> Option<&Arc<Table>> {
+        let generation = router.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            self.table = router.table();
+        }
+        self.table.as_ref()
+    }
+}

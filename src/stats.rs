@@ -1,0 +1,77 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::hub::{Counters, Member};
+use crate::rooms::Census;
+
+/// Counts of an [`Io`](crate::Io), of this node alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sockets that are connected.
+    pub sockets: usize,
+    /// Rooms that have members.
+    pub rooms: usize,
+    /// Memberships: a socket in two rooms counts twice.
+    pub members: usize,
+    /// Sockets that have ever connected.
+    pub connected: u64,
+    /// Messages that came.
+    pub messages_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Messages given to the system to send, one for each member of a room.
+    pub messages_out: u64,
+    /// Their bytes, with frame headers.
+    pub bytes_out: u64,
+    /// How often a broadcast was encoded: once per dialect in use and room, whatever the number of members.
+    pub encoded: u64,
+    /// Broadcasts that a member missed, by the overflow policy or by being volatile.
+    pub dropped: u64,
+    /// Handlers that panicked.
+    pub panics: u64,
+}
+
+/// What was counted for connections that are gone.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) connected: AtomicU64,
+    gone: Counters,
+}
+
+impl Totals {
+    pub(crate) fn add(&self, counters: &Counters) {
+        for (total, counter) in self.gone.all().into_iter().zip(counters.all()) {
+            total.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn sum(&self, members: &[Arc<Member>], census: Census, panics: u64) -> Stats {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            let all = members.iter().map(|member| &member.counters).chain([&self.gone]);
+            all.map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        Stats {
+            sockets: members.len(),
+            rooms: census.rooms,
+            members: census.members,
+            connected: self.connected.load(Ordering::Relaxed),
+            messages_in: sum(|c| &c.messages_in),
+            bytes_in: sum(|c| &c.bytes_in),
+            messages_out: sum(|c| &c.messages_out),
+            bytes_out: sum(|c| &c.bytes_out),
+            encoded: census.encoded,
+            dropped: sum(|c| &c.dropped),
+            panics,
+        }
+    }
+}
+
+impl Counters {
+    fn all(&self) -> [&AtomicU64; 5] {
+        [&self.messages_in, &self.bytes_in, &self.messages_out, &self.bytes_out, &self.dropped]
+    }
+}
