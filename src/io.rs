@@ -479,6 +479,11 @@ impl Io {
         socket.member().end(Ending::after_drain(DisconnectReason::Shutdown, after));
     }
 
+    /// Waits until [`shutdown`](Io::shutdown) begins: for what runs beside the sockets.
+    pub async fn closing(&self) {
+        self.reached(Phase::Closing).await;
+    }
+
     fn advance(&self, phase: Phase) {
         self.0.phase.send_if_modified(|now| {
             let moves = *now < phase;

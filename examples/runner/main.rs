@@ -1,0 +1,191 @@
+//! Commands, run by the server and watched live by any number of browser tabs.
+//!
+//! ```sh
+//! cargo run --release --example runner
+//! cargo run --release --example runner -- --listen 127.0.0.1:8080 'tests=cargo test' 'disk=du -h /usr/share'
+//! ```
+//!
+//! `POST /run?profile=NAME&id=ID` starts one (202; 404 for an unknown profile, 409 for an id that runs),
+//! `GET /profiles` tells which there are, and `/ws` is the socket. The page uses nothing but `new WebSocket`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use eventwire::process::{Command, Info, ProcessError, Processes, Settings};
+use eventwire::{Error, Io, Socket};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+const PAGE: &str = include_str!("page.html");
+
+/// The room of those that watch the list of runs.
+const RUNS: &str = "runs";
+
+/// A command that may be run.
+#[derive(Clone, Serialize)]
+struct Profile {
+    name: String,
+    command: String,
+}
+
+#[derive(Clone)]
+struct Runner {
+    io: Io,
+    processes: Processes,
+    profiles: Arc<Vec<Profile>>,
+    /// By the id of the process, the profile that it was started from.
+    started: Arc<Mutex<BTreeMap<String, Profile>>>,
+}
+
+/// A run as the page lists it.
+#[derive(Serialize)]
+struct Listed {
+    profile: String,
+    command: String,
+    #[serde(flatten)]
+    info: Info,
+}
+
+#[derive(Deserialize)]
+struct RunQuery {
+    profile: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kill {
+    process_id: String,
+    #[serde(default = "two_seconds")]
+    grace_ms: u64,
+}
+
+fn two_seconds() -> u64 {
+    2000
+}
+
+impl Runner {
+    fn list(&self) -> Vec<Listed> {
+        let mut started = self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let list = self.processes.list();
+        // The module forgets those that ended long ago.
+        started.retain(|id, _| list.iter().any(|info| info.process_id == *id));
+        list.into_iter()
+            .filter_map(|info| {
+                let Profile { name, command } = started.get(&info.process_id)?.clone();
+                Some(Listed { profile: name, command, info })
+            })
+            .collect()
+    }
+
+    async fn tell(&self) -> eventwire::Result<()> {
+        self.io.to(RUNS).emit("runs", self.list()).await?;
+        Ok(())
+    }
+
+    async fn run(&self, profile: &Profile, id: &str) -> Result<String, ProcessError> {
+        let command = Command::shell(&profile.command)
+            .cwd(env!("CARGO_MANIFEST_DIR"))
+            .env("CARGO_TERM_COLOR", "always");
+        let run = self.processes.spawn(id, command)?;
+        let name = run.run().to_owned();
+        self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(id.to_owned(), profile.clone());
+        let runner = self.clone();
+        tokio::spawn(async move {
+            runner.tell().await?;
+            run.ended().await;
+            runner.tell().await
+        });
+        Ok(name)
+    }
+}
+
+async fn run(State(runner): State<Runner>, Query(query): Query<RunQuery>) -> Response {
+    let refuse = |status: StatusCode, error: Error| (status, Json(error)).into_response();
+    let Some(profile) = runner.profiles.iter().find(|profile| profile.name == query.profile) else {
+        let known: Vec<&str> = runner.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        let message = format!("there is no profile `{}`, only {}", query.profile, known.join(", "));
+        return refuse(StatusCode::NOT_FOUND, Error::new("unknown_profile", message));
+    };
+    match runner.run(profile, &query.id).await {
+        Ok(run) => {
+            let told = serde_json::json!({ "processId": query.id, "run": run });
+            (StatusCode::ACCEPTED, Json(told)).into_response()
+        }
+        Err(error @ ProcessError::AlreadyRunning) => refuse(StatusCode::CONFLICT, error.into()),
+        Err(error @ ProcessError::InvalidId) => refuse(StatusCode::BAD_REQUEST, error.into()),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.into()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> eventwire::Result<()> {
+    let (listen, profiles) = arguments()?;
+    let io = Io::new();
+    io.rooms(RUNS).public();
+    io.rooms("process:*").public();
+    let processes = io.install(Settings::default());
+    let runner = Runner { io: io.clone(), processes, profiles: Arc::new(profiles), started: Arc::default() };
+
+    let lists = runner.clone();
+    io.on::<()>("process_list", move |_: Socket, ()| {
+        let list = lists.list();
+        async move { eventwire::ok(list) }
+    });
+    let kills = runner.processes.clone();
+    io.on::<Kill>("process_kill", move |_: Socket, Kill { process_id, grace_ms }| {
+        let killed = kills.kill(&process_id, Duration::from_millis(grace_ms.min(60_000)));
+        async move { killed }
+    });
+
+    let app = Router::new()
+        .route("/", get(async || Html(PAGE)))
+        .route("/profiles", get(async |State(runner): State<Runner>| Json(runner.profiles.to_vec())))
+        .route("/run", post(run))
+        .route_service("/ws", io.service())
+        .with_state(runner);
+    let listener = TcpListener::bind(listen).await?;
+    println!("watch at http://{}/", listener.local_addr()?);
+    let served = axum::serve(listener, app).with_graceful_shutdown(async {
+        tokio::signal::ctrl_c().await.ok();
+    });
+    tokio::select! {
+        served = async { served.await } => served?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    // What still runs ends with it.
+    io.shutdown(Duration::from_secs(3)).await;
+    Ok(())
+}
+
+fn arguments() -> eventwire::Result<(SocketAddr, Vec<Profile>)> {
+    let usage = |problem: String| Error::new("usage", format!("{problem}; usage: runner [--listen ADDR] [NAME=COMMAND ...]"));
+    let (mut listen, mut profiles) = (SocketAddr::from(([127, 0, 0, 1], 3000)), Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--listen" {
+            let address = arguments.next().ok_or_else(|| usage("`--listen` needs an address".into()))?;
+            listen = address.parse().map_err(|error| usage(format!("`--listen {address}`: {error}")))?;
+        } else if let Some((name, command)) = argument.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            profiles.push(Profile { name: name.into(), command: command.into() });
+        } else {
+            return Err(usage(format!("`{argument}` is no NAME=COMMAND")));
+        }
+    }
+    if profiles.is_empty() {
+        let default = |name: &str, command: &str| Profile { name: name.into(), command: command.into() };
+        profiles.push(default("build", "cargo build --target-dir target/runner"));
+        profiles.push(default(
+            "count",
+            "for n in $(seq 1 600); do echo \"line $n of 600\"; [ $((n % 25)) = 0 ] && echo \"that makes $n\" >&2; sleep 0.1; done",
+        ));
+    }
+    Ok((listen, profiles))
+}
