@@ -63,7 +63,6 @@ impl From<RequestError> for Error {
     }
 }
 
-
 /// What became of one request.
 pub(crate) type Outcome = Result<Packet, RequestError>;
 

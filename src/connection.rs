@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -76,13 +77,13 @@ async fn run(socket: Socket, upgraded: Upgraded) {
             if let Err(error) = io.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
-            serve(socket, io, &read_already).await;
+            serve(socket, io, read_already).await;
         }
-        Err(upgraded) => serve(socket, TokioIo::new(upgraded), &[]).await,
+        Err(upgraded) => serve(socket, TokioIo::new(upgraded), Bytes::new()).await,
     }
 }
 
-fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, bytes::Bytes), Upgraded> {
+fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
@@ -96,9 +97,11 @@ fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, bytes::Bytes), Upgraded> {
     Err(upgraded)
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_already: &[u8]) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_already: Bytes) {
     let reason = {
-        let mut connection = Connection::new(socket.clone(), io, read_already);
+        let mut connection = Connection::new(socket.clone(), io, &read_already);
+        // It is a part of the HTTP connection's buffer, and would keep all of it.
+        drop(read_already);
         connection.open();
         poll_fn(|cx| connection.poll(cx)).await
     };
@@ -405,13 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Takes one message. Returns the end if it is one too many.
-    fn receive(
-        &mut self,
-        payload: bytes::Bytes,
-        is_binary: bool,
-        now: Instant,
-        cx: &mut Context<'_>,
-    ) -> Option<Ending> {
+    fn receive(&mut self, payload: Bytes, is_binary: bool, now: Instant, cx: &mut Context<'_>) -> Option<Ending> {
         let member = self.socket.member();
         count(&member.counters.messages_in, 1);
         count(&member.counters.bytes_in, payload.len() as u64);
@@ -496,7 +493,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.push_reply(frame);
     }
 
-    fn push_reply(&mut self, frame: bytes::Bytes) {
+    fn push_reply(&mut self, frame: Bytes) {
         self.has_replied = true;
         self.socket.member().outbox.push_reply(frame);
     }

@@ -176,8 +176,26 @@ macro_rules! into_ack {
 }
 
 into_ack!(
-    bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
-    &'static str, String, Value, Box<RawValue>,
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64,
+    &'static str,
+    String,
+    Value,
+    Box<RawValue>,
 );
 
 /// `Ok(value)` with this crate's error, so that a closure's `?` and its last line need no annotation.

@@ -214,12 +214,7 @@ impl Hub {
         member.joined.leave_all(&self.rooms, member.id)
     }
 
-    pub(crate) fn join(
-        &self,
-        member: &Arc<Member>,
-        room: &str,
-        at_most: Option<usize>,
-    ) -> Result<Change, Refusal> {
+    pub(crate) fn join(&self, member: &Arc<Member>, room: &str, at_most: Option<usize>) -> Result<Change, Refusal> {
         member.joined.join(&self.rooms, member, room, at_most)
     }
 

@@ -120,7 +120,10 @@ enum Stage {
     Place(Arc<Listener>, BoxFuture<Option<OwnedSemaphorePermit>>),
     Running(Running),
     /// The answer waits for room in the outbox.
-    Sending { sending: BoxFuture<bool>, last: bool },
+    Sending {
+        sending: BoxFuture<bool>,
+        last: bool,
+    },
     Done,
 }
 

@@ -1,4 +1,100 @@
-//! Eventwire.
+//! Socket.IO's ergonomics over plain WebSockets: named typed events, acknowledgements, rooms, and processes
+//! streamed to browsers. The wire is one JSON envelope, `{"event": …, "data": …}`: ten lines of `new WebSocket` are a
+//! client.
+//!
+//! ```no_run
+//! use eventwire::{Io, Socket};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Message { room: String, text: String }
+//!
+//! #[derive(Serialize)]
+//! struct Receipt { delivered: usize }
+//!
+//! #[tokio::main]
+//! async fn main() -> eventwire::Result<()> {
+//!     let io = Io::new();
+//!
+//!     io.on_connect(|socket: Socket| async move {
+//!         socket.join("lobby").await?;
+//!         socket.on::<Message>("chat", |socket, message| async move {
+//!             let delivered = socket.to(&message.room).emit("chat", &message).await?;
+//!             Ok::<_, eventwire::Error>(Receipt { delivered })   // the return value is the ack
+//!         });
+//!         Ok(())
+//!     });
+//!
+//!     io.listen("127.0.0.1:3000").await
+//! }
+//! ```
+//!
+//! # Ways in
+//!
+//! [`Io::listen`] serves on its own. [`Io::service`] is mounted in axum, tower or hyper 1
+//! (`Router::new().route_service("/ws", io.service())`); [`Io::upgrade`] does it within a route of one's own, and [`Io::accept`]
+//! takes any stream. One `Io` is one namespace: several at several paths are several. The door refuses before
+//! it upgrades: pages of other origins, too many connections, and whoever [`Io::authenticate`] does not know
+//! ([`auth`] has the usual ways).
+//!
+//! # Handlers
+//!
+//! [`Io::on`] for all sockets, which costs nothing per connection, or [`Socket::on`] for one. A handler is a
+//! `Fn(Socket, T)` that returns a future; its return value is the acknowledgement ([`IntoAck`]), an `Err` the refusal. One socket's
+//! events are handled one after another in the order in which they came, unless a registration says
+//! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later).
+//!
+//! # Emitting
+//!
+//! [`Socket::emit`] waits for room in the peer's outbox: that is how back-pressure reaches whoever produces. A [`Broadcast`], as by
+//! [`Io::to`], waits for nobody: a member that does not keep up is treated as [`Overflow`] says.
+//! [`paced`](Broadcast::paced) keeps pace with the slowest, [`volatile`](Broadcast::volatile) may drop. [`Socket::request`]
+//! asks and waits for the answer; [`Broadcast::request`] asks many.
+//!
+//! # Rooms
+//!
+//! A room is a name and its members. Server code [joins](Socket::join) whom it likes; clients `subscribe` where a
+//! [rule](Io::rooms) lets them.
+//!
+//! # The house
+//!
+//! ```text
+//!  HTTP ─► upgrade ─► connection: read ─► lane ─► handler (user code)
+//!  door               hallway                       │ emit · join · to(room)
+//!  peer ◄─ connection: write ◄─ outbox ◄─ hub ◄─────┘
+//!                                          ▲▼ adapter ⇄ other nodes
+//! ```
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `protocol`, `frame`, `encode` | the envelope and its [dialects](Dialect); frames; from a value to shared bytes |
+//! | `upgrade`, `auth`, `handshake`, `server` | the door; who comes in, and how; the listener and the tower service |
+//! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
+//! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
+//! | `hub`, `rooms`, `rules`, `outbox`, `acks` | members; rooms both ways; who may subscribe; the queue to a peer; requests that wait |
+//! | `io`, `socket`, `broadcast`, `emit`, `extensions` | what a user holds |
+//! | `adapter` | the contract to other nodes |
+//! | `modules` | events that belong together: [`process`] |
+//! | `config`, `error`, `stats` | limits, errors, counts |
+//!
+//! What holds, each with a test named after it:
+//!
+//! - Handlers are there before the first event is handled; one socket's events are handled in order.
+//! - The read loop never awaits user code. Every queue is bounded, in count and in bytes, with one overflow policy and a counter.
+//! - No member holds up another, nor whoever broadcasts. A message is encoded once per dialect and room.
+//! - Every request is answered: by its handler, an error, a timeout, or the end of the socket.
+//! - What was emitted before `disconnect()` arrives. After a disconnect nothing is left: no member, no request, no task.
+//! - A panic in a handler ends that handler. A shutdown takes no longer than its grace.
+//! - `protocol` and `rooms` know neither Tokio nor a WebSocket; only `connection` touches one, and only the door HTTP.
+//!   `hub` never meets user code. Modules use what this page exports.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `server` | yes | [`Io::listen`], [`Io::serve`], [`Io::accept`] |
+//! | `process` | yes | the module [`process`] |
+//! | `axum` | | the peer's address from axum's `ConnectInfo` |
 
 mod acks;
 mod adapter;

@@ -30,20 +30,8 @@ const MAX_ID: usize = 64;
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// Events that belong to the protocol; user code can neither emit nor handle them.
-pub const RESERVED: [&str; 12] = [
-    "connected",
-    "ack",
-    "nack",
-    "slow",
-    "seen",
-    "error",
-    "subscribe",
-    "unsubscribe",
-    "ping",
-    "pong",
-    "gap",
-    "closing",
-];
+pub const RESERVED: [&str; 12] =
+    ["connected", "ack", "nack", "slow", "seen", "error", "subscribe", "unsubscribe", "ping", "pong", "gap", "closing"];
 
 /// Why a name cannot be an event's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +81,7 @@ pub(crate) fn check_event(name: &str) -> Result<(), NameError> {
 /// Whether this can be a room's name: `[A-Za-z0-9_.:-]{1,256}`.
 pub fn is_room_name(name: &str) -> bool {
     (1..=MAX_ROOM).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
 }
 
 /// Which request an answer belongs to. Each direction counts for itself.
@@ -282,8 +268,7 @@ impl Dialect for Json {
         if is_deeper(&message, max_depth) {
             return Err(Malformed(format!("nested deeper than {max_depth}")));
         }
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(&message).map_err(|error| Malformed(error.to_string()))?;
+        let envelope: Envelope<'_> = serde_json::from_slice(&message).map_err(|error| Malformed(error.to_string()))?;
         check_form(&envelope.event).map_err(|error| Malformed(error.to_string()))?;
         let event = match &envelope.event {
             Cow::Borrowed(name) => Name::Within(span(&message, name)),
@@ -419,10 +404,26 @@ mod tests {
         let long = format!(r#"{{"event":"{}"}}"#, "é".repeat(129));
         let long_id = format!(r#"{{"event":"e","id":"{}"}}"#, "é".repeat(65));
         for text in [
-            "", "null", "[]", r#"["e"]"#, r#""x""#, "{}", "{", r#"{"event":1}"#, r#"{"event":""}"#, r#"{"event":null}"#,
-            r#"{"event":"e","id":-1}"#, r#"{"event":"e","id":1.5}"#, r#"{"event":"e","id":{}}"#, r#"{"event":"e"} x"#,
-            r#"{"event":"e","id":9007199254740992}"#, r#"{"event":"e","data":}"#, r#"{"event":"a","event":"b"}"#,
-            "{\"event\":\"e\",\"data\":\"\u{1}\"}", &long, &long_id,
+            "",
+            "null",
+            "[]",
+            r#"["e"]"#,
+            r#""x""#,
+            "{}",
+            "{",
+            r#"{"event":1}"#,
+            r#"{"event":""}"#,
+            r#"{"event":null}"#,
+            r#"{"event":"e","id":-1}"#,
+            r#"{"event":"e","id":1.5}"#,
+            r#"{"event":"e","id":{}}"#,
+            r#"{"event":"e"} x"#,
+            r#"{"event":"e","id":9007199254740992}"#,
+            r#"{"event":"e","data":}"#,
+            r#"{"event":"a","event":"b"}"#,
+            "{\"event\":\"e\",\"data\":\"\u{1}\"}",
+            &long,
+            &long_id,
         ] {
             assert!(decode(text).is_err(), "{text}");
         }

@@ -367,7 +367,13 @@ mod tests {
     #[test]
     fn a_key_is_sixteen_bytes_of_base64() {
         assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
-        for bad in ["", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25j*Q==", "dGhlIHNhbXBsZSBub25jZSE="] {
+        for bad in [
+            "",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZR==",
+            "dGhlIHNhbXBsZSBub25j*Q==",
+            "dGhlIHNhbXBsZSBub25jZSE=",
+        ] {
             assert!(!is_key(bad), "{bad}");
         }
     }

@@ -1,5 +1,6 @@
 //! What the conformance server answers, exactly.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -114,9 +115,13 @@ fn rooms(io: &Io) {
             return Err(Error::new("too_short", "`bytes` is at least 30"));
         }
         let pace = Pace::slowest(256 * 1024).at_most(Duration::from_secs(30));
-        let mut line = "x".repeat(bytes);
+        let mut line = format!("@@0000{:024}{}", 0, "x".repeat(bytes - 30));
+        let mut number = String::with_capacity(8);
         for n in 0..lines {
-            line.replace_range(..30, &format!("@@0000{n:08x}{:016}", 0));
+            number.clear();
+            // Writing to a text does not fail.
+            let _ = write!(number, "{n:08x}");
+            line.replace_range(6..14, &number);
             socket.io().to(&room).paced(pace).emit("message", &line).await?;
             if n % BURST_TURN == BURST_TURN - 1 {
                 tokio::task::yield_now().await;
@@ -155,7 +160,6 @@ fn failures(io: &Io) {
 }
 
 fn sockets(io: &Io) {
-
     io.on::<Ask>("ask", |socket: Socket, Ask { event, data, timeout_ms }| async move {
         let mut request = socket.request::<Value>(&event, data);
         if let Some(ms) = timeout_ms {

@@ -91,9 +91,8 @@ impl Runner {
     }
 
     async fn run(&self, profile: &Profile, id: &str) -> Result<String, ProcessError> {
-        let command = Command::shell(&profile.command)
-            .cwd(env!("CARGO_MANIFEST_DIR"))
-            .env("CARGO_TERM_COLOR", "always");
+        let command =
+            Command::shell(&profile.command).cwd(env!("CARGO_MANIFEST_DIR")).env("CARGO_TERM_COLOR", "always");
         let run = self.processes.spawn(id, command)?;
         let name = run.run().to_owned();
         self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(id.to_owned(), profile.clone());
@@ -166,7 +165,8 @@ async fn main() -> eventwire::Result<()> {
 }
 
 fn arguments() -> eventwire::Result<(SocketAddr, Vec<Profile>)> {
-    let usage = |problem: String| Error::new("usage", format!("{problem}; usage: runner [--listen ADDR] [NAME=COMMAND ...]"));
+    let usage =
+        |problem: String| Error::new("usage", format!("{problem}; usage: runner [--listen ADDR] [NAME=COMMAND ...]"));
     let (mut listen, mut profiles) = (SocketAddr::from(([127, 0, 0, 1], 3000)), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {

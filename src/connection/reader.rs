@@ -34,7 +34,10 @@ thread_local! {
 /// What came.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Message { payload: Bytes, is_binary: bool },
+    Message {
+        payload: Bytes,
+        is_binary: bool,
+    },
     /// A ping or a pong: a sign of life.
     Control,
     /// A close frame; see [`Reader::answer_close`].

@@ -462,9 +462,9 @@ impl Processes {
     /// Keeps as many that have ended as the settings say.
     fn forget_old(&self) {
         let mut known = self.lock();
-        let ended = known.iter().filter_map(|(id, known)| {
-            known.duration.map(|duration| (known.started + duration, id.clone()))
-        });
+        let ended = known
+            .iter()
+            .filter_map(|(id, known)| known.duration.map(|duration| (known.started + duration, id.clone())));
         let mut ended: Vec<_> = ended.collect();
         ended.sort();
         let surplus = ended.len().saturating_sub(self.shared.settings.keep);

@@ -102,7 +102,11 @@ impl Client {
         Client::try_connect(address, path, &[]).await.unwrap()
     }
 
-    pub async fn try_connect(address: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
+    pub async fn try_connect(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Client, Error> {
         let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
@@ -136,7 +140,8 @@ impl Client {
 
     /// The answer to a request: the ack's data, or the error's.
     pub async fn answer(&mut self, id: u64) -> Result<Value, Value> {
-        let frame = self.wait_for(|frame| frame["id"] == id && (frame["event"] == "ack" || frame["event"] == "error")).await;
+        let frame =
+            self.wait_for(|frame| frame["id"] == id && (frame["event"] == "ack" || frame["event"] == "error")).await;
         if frame["event"] == "ack" { Ok(frame["data"].clone()) } else { Err(frame["data"].clone()) }
     }
 
@@ -361,5 +366,63 @@ impl Raw {
                 return;
             }
         }
+    }
+}
+
+// ---- small kernel buffers: a peer that does not read is felt after some KiB, not after megabytes
+
+impl Server {
+    /// Whose kernel buffers for sending are small.
+    pub async fn narrow(config: Value) -> Server {
+        let config: Config = serde_json::from_value(config).unwrap();
+        let io = Io::builder().config(config).build().unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // Inherited by what is accepted.
+        socket.set_send_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = io.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+        Server { io, address }
+    }
+
+    /// The server's end of a client.
+    pub fn socket(&self, client: &Client) -> eventwire::Socket {
+        self.io.socket(client.id.parse().unwrap()).expect("the client is connected")
+    }
+}
+
+/// A stream whose kernel buffer for receiving is small.
+pub async fn narrow_stream(address: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+impl Client {
+    /// Whose kernel buffer for receiving is small.
+    pub async fn narrow(server: &Server) -> Client {
+        Client::over(narrow_stream(server.address).await, server.address, "/ws").await
+    }
+
+    pub async fn over(stream: TcpStream, address: SocketAddr, path: &str) -> Client {
+        let request = format!("ws://{address}{path}").into_client_request().unwrap();
+        let (ws, _) = within("the handshake", tokio_tungstenite::client_async(request, stream)).await.unwrap();
+        let mut client = Client { ws, id: String::new(), connected: Value::Null, next: 1, early: VecDeque::new() };
+        let first = client.next().await;
+        assert_eq!(first["event"], "connected", "the first frame: {first}");
+        client.connected = first["data"].clone();
+        client.id = first["data"]["id"].as_str().unwrap().to_owned();
+        client
+    }
+
+    /// Waits for a request of the server's and answers it. Returns what was asked.
+    pub async fn reply(&mut self, event: &str, data: Value) -> Value {
+        let asked = self.wait_for(|frame| frame["event"] == event && !frame["id"].is_null()).await;
+        self.send_text(json!({"event": "ack", "id": asked["id"], "data": data}).to_string()).await;
+        asked["data"].clone()
     }
 }
