@@ -29,11 +29,12 @@ use crate::error::{Error, code};
 use crate::handshake::Handshake;
 use crate::hub::{Member, SocketId, Spoken, count};
 use crate::inbox::{Fill, Given};
-use crate::io::{Io, Phase};
+use crate::io::Io;
 use crate::lane::{Lane, Work, panic_text};
 use crate::protocol::{self, Id, Outgoing, Packet};
+use crate::shutdown::Phase;
 use crate::socket::Socket;
-use crate::upgrade::Pass;
+use crate::upgrade::Admitted;
 
 /// Messages that are handled before the connection lets others run.
 const MESSAGES_A_TURN: usize = 256;
@@ -45,25 +46,30 @@ const MAX_REPLIES: usize = 64 * 1024;
 /// close frame and not a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What the kernel takes of a peer beyond what is on its way (`TCP_NOTSENT_LOWAT`). Without it that is up to
+/// 4 MiB for one that does not read, and a socket is told to be writable only once a third of that is free: one that
+/// reads 100 KB/s would be taken for stalled.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
+
 /// `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).
 pub(crate) fn accept_key(key: &[u8]) -> String {
     tungstenite::handshake::derive_accept_key(key)
 }
 
 /// Runs a connection as a task, once its request has been answered.
-pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, pass: Pass, on_upgrade: OnUpgrade) -> Socket {
+pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, admitted: Admitted, on_upgrade: OnUpgrade) -> Socket {
     let member = Arc::new(Member::new(SocketId::random(), spoken, io.config()));
     let socket = Socket::new(io, member, handshake);
     let task = {
         let socket = socket.clone();
-        let alive = socket.io().alive();
         async move {
             // Boxed: it is freed once the connection is there.
             match Box::pin(on_upgrade).await {
                 Ok(upgraded) => run(socket, upgraded).await,
                 Err(error) => tracing::debug!(%error, "the upgrade failed"),
             }
-            drop((pass, alive));
+            drop(admitted);
         }
     };
     tokio::spawn(task);
@@ -74,13 +80,21 @@ async fn run(socket: Socket, upgraded: Upgraded) {
     // Straight to the socket where there is one, without a call through a table for each read and write.
     match into_tcp(upgraded) {
         Ok((io, read_already)) => {
-            if let Err(error) = io.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
+            if let Err(error) = prepare(&io) {
+                tracing::debug!(%error, "the socket's options");
             }
             serve(socket, io, read_already).await;
         }
         Err(upgraded) => serve(socket, TokioIo::new(upgraded), Bytes::new()).await,
     }
+}
+
+/// Messages go out at once, and no more of them lie in the kernel than keep the line busy.
+fn prepare(io: &TcpStream) -> std::io::Result<()> {
+    io.set_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(io).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
 }
 
 fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
@@ -118,7 +132,7 @@ async fn end(socket: &Socket, reason: DisconnectReason) {
     let drained = async {
         tokio::select! {
             () = tokio::time::sleep(io.config().drain_timeout) => {}
-            () = io.reached(Phase::Cut) => {}
+            () = io.life().reached(Phase::Cut) => {}
         }
     };
     socket.tasks().finish(drained).await;
@@ -129,7 +143,7 @@ async fn end(socket: &Socket, reason: DisconnectReason) {
             let handled = AssertUnwindSafe(async move { handler(socket, reason).await }).catch_unwind();
             let outcome = tokio::select! {
                 outcome = tokio::time::timeout(io.config().handler_timeout, handled) => outcome,
-                () = io.reached(Phase::Ended) => return,
+                () = io.life().reached(Phase::Ended) => return,
             };
             match outcome {
                 Ok(Ok(())) => {}
@@ -160,8 +174,9 @@ struct Connection<S> {
     timer_is_set: bool,
     /// Whether reading pauses, and with it the silence clock.
     is_paused: bool,
-    /// Whether replies of the read loop's own may be waiting.
+    /// Whether replies of the read loop's own may be waiting, and whether reading waits for them.
     has_replied: bool,
+    waits_for_replies: bool,
     invalid_frames: usize,
     bucket: Option<Bucket>,
 }
@@ -215,6 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timer_is_set: false,
             is_paused: false,
             has_replied: false,
+            waits_for_replies: false,
             invalid_frames: 0,
             bucket,
             io,
@@ -261,6 +277,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(over) = self.write(now, cx) {
             return Poll::Ready(over);
         }
+        // All is sent that reading waited for: nothing else would wake it.
+        if self.waits_for_replies && self.replies_have_room() {
+            cx.waker().wake_by_ref();
+        }
         self.watch(now, cx)
     }
 
@@ -288,7 +308,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // After a fault in its frames, nothing more can be made of what the peer sends.
         let can_read = !matches!(
             ending.reason,
-            DisconnectReason::Protocol | DisconnectReason::NotUtf8 | DisconnectReason::TooLarge
+            DisconnectReason::Protocol
+                | DisconnectReason::NotUtf8
+                | DisconnectReason::TooLarge
+                | DisconnectReason::Flood
         );
         self.state =
             State::Leaving { reason: ending.reason.clone(), until: now + LINGER, can_read, peer_closed: false };
@@ -358,7 +381,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 },
                 Incoming::End => break Some(self.reason(DisconnectReason::Lost)),
-                Incoming::Fault(reason) => self.leave(&Ending::abort(reason), now),
+                Incoming::Fault(reason) => match &mut self.state {
+                    State::Open => self.leave(&Ending::abort(reason), now),
+                    State::Leaving { can_read, .. } => *can_read = false,
+                },
             }
         };
         self.reader.rest();
@@ -369,7 +395,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// own wait for the peer.
     fn may_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let State::Open = self.state else { return true };
-        let may = self.inbox_has_room(now, cx) && self.replies_have_room();
+        self.waits_for_replies = !self.replies_have_room();
+        let may = !self.waits_for_replies && self.inbox_has_room(now, cx);
         if may && self.is_paused {
             self.heard = now;
         }
@@ -394,7 +421,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// When it has not, writing goes on, and each write looks again.
     fn replies_have_room(&mut self) -> bool {
         if self.writer.control.len() > MAX_REPLIES {
             return false;

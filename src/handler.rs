@@ -82,6 +82,8 @@ pub(crate) enum Kind {
     Later(BoxFuture<Answer>),
     /// What the lane does itself has been answered already.
     Sent,
+    /// The handler panicked.
+    Panicked,
 }
 
 impl Answer {
@@ -124,6 +126,7 @@ impl fmt::Debug for Answer {
             Kind::Error(error) => write!(f, "Error({error:?})"),
             Kind::Later(_) => f.write_str("Later"),
             Kind::Sent => f.write_str("Sent"),
+            Kind::Panicked => f.write_str("Panicked"),
         }
     }
 }

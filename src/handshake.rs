@@ -1,6 +1,7 @@
 //! How a peer came in.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,12 +82,11 @@ struct User {
 }
 
 impl Handshake {
-    /// From its parts: `headers` as names in lower case and values, of which those that are not
-    /// text are left out.
+    /// From its parts: `headers` as names in lower case and values.
     pub(crate) fn new<'a>(
         path: &str,
         query: Option<&str>,
-        headers: impl Iterator<Item = (&'a str, &'a str)>,
+        headers: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
         peer: Option<SocketAddr>,
     ) -> Handshake {
         let mut text = String::new();
@@ -98,7 +98,7 @@ impl Handshake {
         let path = add(path);
         let query = query.map(&mut add);
         let headers = headers
-            .map(|(name, value)| [add(name), add(value)].map(|(start, end)| (start as u32, end as u32)))
+            .map(|(name, value)| [add(name), add(&value)].map(|(start, end)| (start as u32, end as u32)))
             .collect();
         text.shrink_to_fit();
         Handshake { request: Arc::new(Parts { text, path, query, headers, peer }), user: None }
@@ -127,7 +127,7 @@ impl Handshake {
         pairs.into_iter().find(|(key, _)| percent_decode(key) == name).map(|(_, value)| percent_decode(value))
     }
 
-    /// A header's first value, by its name in any case. Values that are not visible ASCII are left out.
+    /// A header's first value, by its name in any case. What is not UTF-8 in it is replaced by U+FFFD.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -189,7 +189,12 @@ mod tests {
     #[test]
     fn keeps_what_was_asked_for() {
         let headers = [("host", "a.example"), ("x-one", "1"), ("x-one", "2")];
-        let handshake = Handshake::new("/ws", Some("a=1&t%6Fken=x%20y+z%&b"), headers.into_iter(), None);
+        let handshake = Handshake::new(
+            "/ws",
+            Some("a=1&t%6Fken=x%20y+z%&b"),
+            headers.into_iter().map(|(name, value)| (name, value.into())),
+            None,
+        );
         assert_eq!((handshake.path(), handshake.query_param("a").as_deref()), ("/ws", Some("1")));
         assert_eq!(handshake.query_param("token").as_deref(), Some("x y z%"));
         assert_eq!(handshake.query_param("b").as_deref(), Some(""));

@@ -126,6 +126,10 @@ impl Member {
         self.joined.names()
     }
 
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.joined.subscriptions()
+    }
+
     pub(crate) fn is_in(&self, room: &str) -> bool {
         self.joined.contains(room)
     }

@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use futures::StreamExt;
 use http::{Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 
 use crate::adapter::{Adapter, AdapterError, Interests, Local, NodeMessage};
 use crate::broadcast::{Answers, Broadcast, Except};
-use crate::closing::{DisconnectReason, Ending};
+use crate::closing::DisconnectReason;
 use crate::config::{Config, ConfigError};
 use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
@@ -28,6 +25,7 @@ use crate::rooms::Change;
 use crate::router::{ListenerId, Off, Router};
 use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
+use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
 use crate::stats::{Stats, Totals};
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
@@ -61,7 +59,7 @@ struct Inner {
     sockets: Mutex<HashMap<SocketId, Socket>>,
     dialects: Vec<Spoken>,
     authenticate: RwLock<Option<Authenticate>>,
-    requires_authentication: std::sync::atomic::AtomicBool,
+    requires_authentication: AtomicBool,
     extensions: Extensions,
     adapter: Arc<dyn Adapter>,
     interests: Interests,
@@ -69,39 +67,7 @@ struct Inner {
     listens_to_others: OnceLock<()>,
     totals: Totals,
     panics: AtomicU64,
-    phase: watch::Sender<Phase>,
-    alive: Arc<Alive>,
-}
-
-/// Where an `Io` is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    Running,
-    /// Nobody is let in; those here are told and drained.
-    Closing,
-    /// The grace is nearly over: what still runs is cut short.
-    Cut,
-    /// It is over.
-    Ended,
-}
-
-/// Counts connections from the upgrade until nothing of them is left.
-#[derive(Debug, Default)]
-struct Alive {
-    count: AtomicUsize,
-    none: Notify,
-}
-
-/// One connection that is alive.
-#[derive(Debug)]
-pub(crate) struct AliveGuard(Arc<Alive>);
-
-impl Drop for AliveGuard {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none.notify_waiters();
-        }
-    }
+    life: Life,
 }
 
 /// A join that is under way: other nodes know that this one is interested.
@@ -181,8 +147,7 @@ impl IoBuilder {
             listens_to_others: OnceLock::new(),
             totals: Totals::default(),
             panics: AtomicU64::new(0),
-            phase: watch::channel(Phase::Running).0,
-            alive: Arc::default(),
+            life: Life::new(),
         }))
     }
 }
@@ -431,100 +396,10 @@ impl Io {
         upgrade::upgrade(self, request).await.0
     }
 
-    // ---- the end
-
-    /// Ends it in order, within the grace: nobody is let in any more, each peer is told `closing`
-    /// with an `after` that spreads their return, what was emitted is sent, connections close with
-    /// 1001, and handlers and `on_disconnect` end. What is not done shortly before the grace is over
-    /// is cut. Returns how many connections were cut short.
-    ///
-    /// Called again, it waits for the same end.
-    pub async fn shutdown(&self, grace: Duration) -> usize {
-        let start = Instant::now();
-        let end = start + grace;
-        // What is left for the cut itself, and then for `on_disconnect`.
-        let cut = end - (grace / 4).min(Duration::from_millis(200));
-        let ended = end - (grace / 16).min(Duration::from_millis(50));
-        self.advance(Phase::Closing);
-        let sockets = self.sockets();
-        for socket in &sockets {
-            self.tell_to_come_back(socket, sockets.len());
-        }
-        drop(sockets);
-        if !self.all_gone(cut).await {
-            let left = self.0.alive.count.load(Ordering::Acquire);
-            self.advance(Phase::Cut);
-            self.sockets().iter().for_each(|socket| socket.member().outbox.cut());
-            if !self.all_gone(ended).await {
-                self.advance(Phase::Ended);
-                self.all_gone(end).await;
-            }
-            self.finish(end).await;
-            return left;
-        }
-        self.finish(end).await;
-        0
-    }
-
-    async fn finish(&self, end: Instant) {
-        self.advance(Phase::Ended);
-        // An adapter that hangs does not outlive the grace either.
-        let _ = tokio::time::timeout_at(end, self.0.adapter.close()).await;
-    }
-
-    fn tell_to_come_back(&self, socket: &Socket, among: usize) {
-        // A millisecond for each, at least one second: the next server gets them one by one.
-        let span = among.clamp(1000, 30_000) as u64;
-        let after = Duration::from_millis(socket.id().spread(span));
-        socket.member().end(Ending::after_drain(DisconnectReason::Shutdown, after));
-    }
-
-    /// Waits until [`shutdown`](Io::shutdown) begins: for what runs beside the sockets.
-    pub async fn closing(&self) {
-        self.reached(Phase::Closing).await;
-    }
-
-    fn advance(&self, phase: Phase) {
-        self.0.phase.send_if_modified(|now| {
-            let moves = *now < phase;
-            if moves {
-                *now = phase;
-            }
-            moves
-        });
-    }
-
-    /// Whether all connections are gone by then.
-    async fn all_gone(&self, by: Instant) -> bool {
-        let none = async {
-            loop {
-                let notified = self.0.alive.none.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                if self.0.alive.count.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        tokio::time::timeout_at(by, none).await.is_ok()
-    }
-
     // ---- for the rest of the crate
 
-    pub(crate) fn phase(&self) -> Phase {
-        *self.0.phase.borrow()
-    }
-
-    /// Waits until shutdown is so far.
-    pub(crate) async fn reached(&self, phase: Phase) {
-        // The sender lives as long as this handle.
-        let _ = self.0.phase.subscribe().wait_for(|now| *now >= phase).await;
-    }
-
-    pub(crate) fn alive(&self) -> AliveGuard {
-        self.0.alive.count.fetch_add(1, Ordering::AcqRel);
-        AliveGuard(self.0.alive.clone())
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
     }
 
     pub(crate) fn router(&self) -> &Router {
@@ -584,7 +459,7 @@ impl Io {
         self.0.hub.connect(socket.member());
         count_one(&self.0.totals.connected);
         // It may have come through the door before shutdown began, and be here only now.
-        if self.phase() != Phase::Running {
+        if self.life().phase() != Phase::Running {
             self.tell_to_come_back(socket, 1);
         }
     }

@@ -42,9 +42,21 @@ pub(crate) struct Lane {
     io: Snapshot,
     socket: Snapshot,
     /// The free places of listeners that run beside the lane.
-    places: HashMap<u64, Arc<Semaphore>>,
+    places: HashMap<u64, Places>,
     /// Whether the connect handlers have passed it.
     is_used: bool,
+}
+
+/// How many may run beside the lane, and how many more.
+struct Places {
+    all: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places { all: 0, free: Arc::new(Semaphore::new(0)) }
+    }
 }
 
 impl fmt::Debug for Lane {
@@ -60,7 +72,15 @@ impl Lane {
     }
 
     fn places(&mut self, listener: &Listener, concurrent: usize) -> Arc<Semaphore> {
-        self.places.entry(listener.id).or_insert_with(|| Arc::new(Semaphore::new(concurrent))).clone()
+        let places = self.places.entry(listener.id).or_default();
+        // Set anew, it holds from now on; those that run keep their place.
+        if concurrent > places.all {
+            places.free.add_permits(concurrent - places.all);
+        } else {
+            places.free.forget_permits(places.all - concurrent);
+        }
+        places.all = concurrent;
+        places.free.clone()
     }
 
     /// Handles an event as far as that goes at once. If a handler is not ready, a task takes the
@@ -83,6 +103,10 @@ async fn drive(socket: Socket, mut lane: Lane, mut turn: Turn) {
     let mut handled = 0;
     loop {
         poll_fn(|cx| turn.poll(&mut lane, &socket, Timing::Now, cx)).await;
+        // After `disconnect()` nothing is handled any more. What a client sent before it went itself, is.
+        if socket.member().outbox.is_ending() {
+            return;
+        }
         let Some((home, packet)) = socket.inbox().next(lane) else { return };
         lane = home;
         turn = Turn::new(&mut lane, &socket, Work::Event(packet));
@@ -246,11 +270,11 @@ impl Turn {
     fn take(&mut self, socket: &Socket, answer: Answer) -> Stage {
         let answer = match answer.0 {
             Kind::Error(error) if self.connects => {
-                let ending = match error.code() {
-                    code::INTERNAL => Ending::abort(DisconnectReason::Failed),
-                    _ => Ending::refusal(&error),
-                };
-                socket.member().end(ending);
+                socket.member().end(Ending::refusal(&error));
+                return Stage::Done;
+            }
+            Kind::Panicked if self.connects => {
+                socket.member().end(Ending::after_drain(DisconnectReason::Failed, Duration::ZERO));
                 return Stage::Done;
             }
             Kind::Later(future) => {
@@ -335,7 +359,7 @@ fn panicked(socket: &Socket, packet: &Packet, panic: &(dyn Any + Send)) -> Answe
     let text = panic_text(panic);
     tracing::error!(socket = %socket.id(), event = packet.event(), panic = text, "a handler panicked");
     socket.io().count_panic();
-    Answer(Kind::Error(Error::internal()))
+    Answer(Kind::Panicked)
 }
 
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -371,7 +395,11 @@ impl Reply {
     /// The frame that says this, if it is to be said.
     fn frame(&self, socket: &Socket, event: &str, answer: Answer) -> Option<Bytes> {
         let claim = |open: &Arc<Open>| !open.answered.swap(true, Ordering::AcqRel);
-        match (answer.0, &self.0) {
+        let kind = match answer.0 {
+            Kind::Panicked => Kind::Error(Error::internal()),
+            kind => kind,
+        };
+        match (kind, &self.0) {
             (Kind::Value(json), Some(open)) if claim(open) => Some(ack(socket, &open.id, &json)),
             (Kind::Error(error), Some(open)) if claim(open) => Some(socket.error_frame(Some(&open.id), &error)),
             // Without an id to answer under, a refusal names the event.

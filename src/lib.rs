@@ -73,6 +73,7 @@
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
 //! | `hub`, `rooms`, `rules`, `outbox`, `acks` | members; rooms both ways; who may subscribe; the queue to a peer; requests that wait |
 //! | `io`, `socket`, `broadcast`, `emit`, `extensions` | what a user holds |
+//! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
 //! | `config`, `error`, `stats` | limits, errors, counts |
@@ -121,6 +122,7 @@ mod rooms;
 mod router;
 mod rules;
 mod server;
+mod shutdown;
 mod socket;
 mod stats;
 mod subscriptions;

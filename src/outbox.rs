@@ -245,7 +245,6 @@ impl Outbox {
                 Overflow::Disconnect => {
                     state.ending = Some(Ending::abort(DisconnectReason::Slow));
                     self.is_ending.store(true, Ordering::Relaxed);
-                    self.freed.notify_waiters();
                     return Push::Dropped(state.writer.clone());
                 }
                 Overflow::DropNewest => return Push::Dropped(None),
@@ -405,7 +404,8 @@ impl Outbox {
             Next::Park
         };
         state.know(writer);
-        let freed = state.waiters > 0 && sent.messages > 0;
+        // Those that wait find room, or that there will be none.
+        let freed = state.waiters > 0 && (sent.messages > 0 || matches!(next, Next::End(_)));
         drop(state);
         if freed {
             self.freed.notify_waiters();
@@ -420,7 +420,12 @@ impl Outbox {
         state.blocked = true;
         state.parked = false;
         state.know(writer);
-        state.ending.clone().filter(|ending| !ending.drains)
+        let aborted = state.ending.clone().filter(|ending| !ending.drains);
+        drop(state);
+        if aborted.is_some() {
+            self.freed.notify_waiters();
+        }
+        aborted
     }
 }
 

@@ -193,6 +193,12 @@ pub(crate) enum Refusal {
     TooMany,
 }
 
+impl JoinedState {
+    fn subscriptions(&self) -> usize {
+        self.rooms.values().filter(|membership| membership.subscribed).count()
+    }
+}
+
 impl Joined {
     fn lock(&self) -> MutexGuard<'_, JoinedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,8 +219,7 @@ impl Joined {
         if state.rooms.contains_key(name) {
             return Ok(Change::None);
         }
-        let subscriptions = || state.rooms.values().filter(|membership| membership.subscribed).count();
-        if at_most.is_some_and(|most| state.rooms.len() >= most && subscriptions() >= most) {
+        if at_most.is_some_and(|most| state.rooms.len() >= most && state.subscriptions() >= most) {
             return Err(Refusal::TooMany);
         }
         let (room, is_new) = rooms.insert(name, member);
@@ -248,6 +253,11 @@ impl Joined {
 
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         self.lock().rooms.keys().cloned().collect()
+    }
+
+    /// How many rooms the client has asked for.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.lock().subscriptions()
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {

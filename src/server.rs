@@ -76,7 +76,8 @@ mod listening {
     use tokio::net::{TcpListener, TcpSocket, ToSocketAddrs};
 
     use crate::error::Error;
-    use crate::io::{Io, Phase};
+    use crate::io::Io;
+    use crate::shutdown::Phase;
     use crate::socket::Socket;
     use crate::upgrade::{self, PeerAddr};
 
@@ -135,7 +136,7 @@ mod listening {
         /// # Errors
         /// Never, as yet.
         pub async fn serve(&self, listener: TcpListener) -> crate::Result<()> {
-            let closing = self.reached(Phase::Closing);
+            let closing = self.life().reached(Phase::Closing);
             tokio::pin!(closing);
             loop {
                 let accepted = tokio::select! {
@@ -197,7 +198,7 @@ mod listening {
                 .with_upgrades();
             let served = tokio::select! {
                 served = tokio::time::timeout(limit, connection) => served,
-                () = self.reached(Phase::Cut) => return Err(AcceptError::Refused),
+                () = self.life().reached(Phase::Cut) => return Err(AcceptError::Refused),
             };
             let failed = |error: Box<dyn std::error::Error + Send + Sync>| AcceptError::Io(io::Error::other(error));
             served.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))?;

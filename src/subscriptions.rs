@@ -1,5 +1,7 @@
 //! `subscribe` and `unsubscribe`: how clients come into rooms and leave them.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +62,22 @@ pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
 async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let (rooms, is_list) = Wanted::parse(packet)?;
     let most = socket.config().max_subscriptions;
-    if rooms.len() > most {
-        return Err(Error::new(code::LIMIT, format!("a socket may subscribe to {most} rooms")));
-    }
     let mut allowed = Vec::with_capacity(rooms.len());
+    let mut free = most.saturating_sub(socket.member().subscriptions());
+    let mut joins = HashSet::new();
     for room in &rooms {
-        allowed.push(allow(socket, room).await);
+        // Beyond the cap no rule is asked: a list of many rooms costs no more than that.
+        let is_new = !socket.member().is_in(room) && !joins.contains(room);
+        if is_new && free == 0 && is_room_name(room) {
+            allowed.push(Err(too_many(most)));
+            continue;
+        }
+        let verdict = allow(socket, room).await;
+        if is_new && verdict.is_ok() {
+            joins.insert(room);
+            free -= 1;
+        }
+        allowed.push(verdict);
     }
     // A refusal of the one room is told as an error, not as an ack.
     if !is_list && let Some(Err(refused)) = allowed.pop_if(|allowed| allowed.is_err()) {
@@ -79,13 +91,17 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
         let joined = allowed.and_then(|_joining| {
             let joined = socket.io().hub().join(socket.member(), room, Some(most));
             joined.map(drop).map_err(|refusal| match refusal {
-                Refusal::TooMany => Error::new(code::LIMIT, format!("a socket may subscribe to {most} rooms")),
+                Refusal::TooMany => too_many(most),
                 Refusal::Gone => JoinError::Disconnected.into(),
             })
         });
         Entry { room, error: joined.err() }
     });
     answer(socket, packet, is_list, entries.collect())
+}
+
+fn too_many(most: usize) -> Error {
+    Error::new(code::LIMIT, format!("a socket may subscribe to {most} rooms"))
 }
 
 /// Whether the client may subscribe to a room; if so, other nodes know by now that this one is

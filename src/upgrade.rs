@@ -19,8 +19,9 @@ use crate::error::code;
 use crate::handler::BoxFuture;
 use crate::handshake::{Handshake, IntoPrincipal};
 use crate::hub::Spoken;
-use crate::io::{Io, Phase};
+use crate::io::Io;
 use crate::lane::panic_text;
+use crate::shutdown::{AliveGuard, Phase};
 use crate::socket::Socket;
 
 /// The body of the door's responses.
@@ -182,8 +183,8 @@ pub(crate) async fn upgrade<B>(io: &Io, request: Request<B>) -> (Response<Body>,
     let (mut parts, _body) = request.into_parts();
     let on_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     match open(io, &parts, on_upgrade.is_some()).await {
-        Ok(Opened { handshake, spoken, pass, response }) => {
-            let open = |on_upgrade| connection::spawn(io.clone(), handshake, spoken, pass, on_upgrade);
+        Ok(Opened { handshake, spoken, admitted, response }) => {
+            let open = |on_upgrade| connection::spawn(io.clone(), handshake, spoken, admitted, on_upgrade);
             (response, on_upgrade.map(open))
         }
         Err(refusal) => {
@@ -196,8 +197,15 @@ pub(crate) async fn upgrade<B>(io: &Io, request: Request<B>) -> (Response<Body>,
 struct Opened {
     handshake: Handshake,
     spoken: Spoken,
-    pass: Pass,
+    admitted: Admitted,
     response: Response<Body>,
+}
+
+/// What a connection holds until nothing of it is left.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    _pass: Pass,
+    _alive: AliveGuard,
 }
 
 async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Result<Opened, Refusal> {
@@ -205,7 +213,9 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     if !can_upgrade {
         return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, "no_upgrade", "this connection cannot be upgraded"));
     }
-    if io.phase() != Phase::Running {
+    // Counted before the look at the phase: a shutdown that begins behind it waits for this one.
+    let alive = io.life().alive();
+    if io.life().phase() != Phase::Running {
         return Err(Refusal::unavailable("the server shuts down"));
     }
     check_origin(&io.config().allowed_origins, &parts.headers, &parts.uri)?;
@@ -214,7 +224,7 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     let path = parts.uri.path();
     let offered = list(&parts.headers, header::SEC_WEBSOCKET_PROTOCOL);
     let (spoken, chosen) = io.dialect(path, offered);
-    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
     let handshake = Handshake::new(path, parts.uri.query(), headers, peer);
     let handshake = authenticated(io, handshake).await?;
 
@@ -228,7 +238,7 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     if chosen && let Ok(name) = HeaderValue::from_str(spoken.dialect.subprotocol()) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
-    Ok(Opened { handshake, spoken, pass, response })
+    Ok(Opened { handshake, spoken, admitted: Admitted { _pass: pass, _alive: alive }, response })
 }
 
 fn bad(name: &str) -> Refusal {
@@ -277,6 +287,12 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 /// Pages of other origins are refused, since a browser sends its cookies along wherever a page
 /// connects. Programs send no `Origin`.
 fn check_origin(allowed: &AllowedOrigins, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    // Of two, a proxy before us may have judged by the other.
+    for name in [header::ORIGIN, header::HOST] {
+        if headers.get_all(&name).iter().count() > 1 {
+            return Err(bad(name.as_str()));
+        }
+    }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let is_allowed = match allowed {
         AllowedOrigins::Any => true,

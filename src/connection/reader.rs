@@ -103,7 +103,7 @@ impl Reader {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     match ready!(self.poll_fill(io, cx)) {
                         Ok(0) => Incoming::End,
-                        Ok(_) if self.fragments.are_too_many() => Incoming::Fault(DisconnectReason::Flood),
+                        Ok(_) if self.fragments.are_too_many => Incoming::Fault(DisconnectReason::Flood),
                         Ok(_) => continue,
                         Err(_) => Incoming::End,
                     }
@@ -207,16 +207,14 @@ struct Fragments {
     payload: u64,
     header: [u8; 14],
     have: usize,
+    /// Of the message that has begun.
     count: u32,
+    are_too_many: bool,
 }
 
 impl Fragments {
-    fn are_too_many(&self) -> bool {
-        self.count > MAX_FRAGMENTS
-    }
-
     fn pass(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && !self.are_too_many() {
+        while !bytes.is_empty() && !self.are_too_many {
             if self.payload > 0 {
                 let skipped = bytes.len().min(usize::try_from(self.payload).unwrap_or(usize::MAX));
                 self.payload -= skipped as u64;
@@ -255,10 +253,12 @@ impl Fragments {
         };
         let is_final = self.header[0] & 0x80 != 0;
         let is_control = self.header[0] & 0x08 != 0;
-        match (is_control, is_final) {
-            (true, _) => {}
-            (false, true) => self.count = 0,
-            (false, false) => self.count += 1,
+        if !is_control {
+            self.count += 1;
+            self.are_too_many |= self.count > MAX_FRAGMENTS;
+            if is_final {
+                self.count = 0;
+            }
         }
         self.have = 0;
     }

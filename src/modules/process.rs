@@ -40,6 +40,7 @@
 mod chunk;
 mod command;
 mod pump;
+mod source;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,11 +50,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub use self::command::Command;
 use self::pump::Pump;
-use crate::{Error, Io, Module, Pace, SocketId, code};
+use crate::{EmitError, Emitting, Error, Io, Module, Pace, SocketId, code};
 
 /// The longest id of a process. With `process:` before it, it is a room's name.
 const MAX_ID: usize = 128;
@@ -98,7 +99,8 @@ impl Settings {
 impl Module for Settings {
     type Handle = Processes;
     fn install(self, io: &Io) -> Processes {
-        Processes { io: io.clone(), shared: Arc::new(Shared { settings: self, known: Mutex::default() }) }
+        let shared = Shared { settings: self, known: Mutex::default(), running: watch::Sender::new(0) };
+        Processes { io: io.clone(), shared: Arc::new(shared) }
     }
 }
 
@@ -204,6 +206,8 @@ struct Shared {
     settings: Settings,
     // A std mutex: held for a look-up.
     known: Mutex<HashMap<String, Known>>,
+    /// How many that were started here run.
+    running: watch::Sender<usize>,
 }
 
 /// What is kept of a process, and of one that the application tells of by itself.
@@ -214,12 +218,15 @@ struct Known {
     started_at: u64,
     started: Instant,
     duration: Option<Duration>,
-    /// To its pump, while it runs.
-    kill: Option<mpsc::Sender<Duration>>,
+    /// Tells its pump, while it runs, by when it is to end.
+    kill: Option<watch::Sender<Option<tokio::time::Instant>>>,
+    /// Whose turn it is to tell of this id, in this run or another: what is told arrives in the order in which it
+    /// was counted. Locked before `known`, never across an await.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Known {
-    fn new() -> Known {
+    fn new(turn: Arc<Mutex<()>>) -> Known {
         Known {
             run: SocketId::random().to_string(),
             status: Status::Running,
@@ -228,6 +235,7 @@ impl Known {
             started: Instant::now(),
             duration: None,
             kill: None,
+            turn,
         }
     }
 }
@@ -312,19 +320,21 @@ fn tell<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S
 impl Processes {
     /// Starts a process and streams it to its room.
     ///
-    /// Must be called within a Tokio runtime.
+    /// Must be called within a Tokio runtime. The process is killed, with its process group, when that ends before it.
     ///
     /// # Errors
     /// [`ProcessError`]: a bad id, a process of this id that runs, or one that cannot start.
     pub fn spawn(&self, id: &str, command: Command) -> Result<Run, ProcessError> {
         check_id(id)?;
-        let (kill, killed) = mpsc::channel(1);
+        let (kill, killed) = watch::channel(None);
         let run = {
             let mut known = self.lock();
-            if known.get(id).is_some_and(|known| !known.status.is_end()) {
+            let before = known.get(id);
+            if before.is_some_and(|known| !known.status.is_end()) {
                 return Err(ProcessError::AlreadyRunning);
             }
-            let new = Known { kill: Some(kill), ..Known::new() };
+            let turn = before.map(|known| known.turn.clone()).unwrap_or_default();
+            let new = Known { kill: Some(kill), ..Known::new(turn) };
             let run = new.run.clone();
             known.insert(id.to_owned(), new);
             run
@@ -333,13 +343,13 @@ impl Processes {
             Ok(child) => child,
             Err(error) => {
                 let reason = error.to_string();
-                self.tell(id, Status::Failed(reason.clone()), None);
+                tokio::spawn(sent(self.tell(id, Status::Failed(reason.clone()), None)));
                 return Err(ProcessError::NotStarted(reason));
             }
         };
-        self.tell(id, Status::Running, None);
+        let begun = self.tell(id, Status::Running, None);
         let (told, status) = watch::channel(Status::Running);
-        let pump = Pump::new(self.clone(), id.to_owned(), child, killed);
+        let pump = Pump::new(self.clone(), id.to_owned(), child, killed, begun);
         tokio::spawn(async move {
             let status = pump.run().await;
             told.send_replace(status);
@@ -348,7 +358,8 @@ impl Processes {
     }
 
     /// Ends a process that was started here and what is in its process group: SIGTERM, and SIGKILL after the
-    /// grace. Returns at once; its room is told when it has ended.
+    /// grace, or once the process has ended and nobody holds its output any more. Returns at once; its room is told
+    /// when it has ended. Of several graces, the one that is over first holds.
     ///
     /// # Errors
     /// [`ProcessError::NotRunning`].
@@ -356,37 +367,54 @@ impl Processes {
         let known = self.lock();
         let running = known.get(id).filter(|known| !known.status.is_end());
         let kill = running.and_then(|known| known.kill.as_ref()).ok_or(ProcessError::NotRunning)?;
-        // Full: it is being killed already.
-        let _ = kill.try_send(grace);
+        let new = pump::after(grace);
+        kill.send_if_modified(|by| {
+            let is_sooner = by.is_none_or(|by| new < by);
+            if is_sooner {
+                *by = Some(new);
+            }
+            is_sooner
+        });
         Ok(())
+    }
+
+    /// Waits until no process runs that was started here: after [`Io::shutdown`], which tells them to end, before `main`
+    /// returns.
+    pub async fn all_ended(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
     /// Tells a process's room of output that the application has got elsewhere, as if it had been its standard output.
+    /// It is sent at once; what is awaited is the [pause](Settings::pause), and other nodes.
     ///
     /// # Errors
     /// [`ProcessError::InvalidId`].
-    pub fn output(&self, id: &str, text: &str) -> Result<(), ProcessError> {
+    pub async fn output(&self, id: &str, text: &str) -> Result<(), ProcessError> {
         check_id(id)?;
-        self.lock().entry(id.to_owned()).or_insert_with(Known::new);
-        // Without a pace there is nothing to wait for.
-        drop(self.send(id, Stream::Stdout, text.as_bytes(), None));
+        if !text.is_empty() {
+            self.lock().entry(id.to_owned()).or_insert_with(|| Known::new(Arc::default()));
+            sent(self.send(id, Stream::Stdout, text.as_bytes())).await;
+        }
         Ok(())
     }
 
-    /// Tells a process's room how one stands that the application runs by itself. After an end, `Running` begins another run.
+    /// Tells a process's room how one stands that the application runs by itself. After an end, `Running` begins another
+    /// run. It is sent at once; what is awaited is other nodes.
     ///
     /// # Errors
     /// [`ProcessError::InvalidId`].
-    pub fn status(&self, id: &str, status: Status) -> Result<(), ProcessError> {
+    pub async fn status(&self, id: &str, status: Status) -> Result<(), ProcessError> {
         check_id(id)?;
         {
             let mut known = self.lock();
-            let begins = known.get(id).is_none_or(|known| known.status.is_end() && !status.is_end());
-            if begins {
-                known.insert(id.to_owned(), Known::new());
+            let before = known.get(id);
+            if before.is_none_or(|known| known.status.is_end() && !status.is_end()) {
+                let turn = before.map(|known| known.turn.clone()).unwrap_or_default();
+                known.insert(id.to_owned(), Known::new(turn));
             }
         }
-        self.tell(id, status, None);
+        sent(self.tell(id, status, None)).await;
         Ok(())
     }
 
@@ -412,15 +440,12 @@ impl Processes {
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn turn(&self, id: &str) -> Option<Arc<Mutex<()>>> {
+        self.lock().get(id).map(|known| known.turn.clone())
+    }
+
     /// Sends a chunk of output. What it returns keeps the pace.
-    fn send(&self, id: &str, stream: Stream, bytes: &[u8], pace: Option<Pace>) -> Option<crate::Emitting<usize>> {
-        let (run, off) = {
-            let mut known = self.lock();
-            let known = known.get_mut(id)?;
-            let off = known.off;
-            known.off += bytes.len() as u64;
-            (known.run.clone(), off)
-        };
+    fn send(&self, id: &str, stream: Stream, bytes: &[u8]) -> Option<Emitting<usize>> {
         let encoded;
         let (data, enc) = match std::str::from_utf8(bytes) {
             Ok(text) => (text, None),
@@ -429,9 +454,18 @@ impl Processes {
                 (encoded.as_str(), Some("b64"))
             }
         };
+        let turn = self.turn(id)?;
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (run, off) = {
+            let mut known = self.lock();
+            let known = known.get_mut(id)?;
+            let off = known.off;
+            known.off += bytes.len() as u64;
+            (known.run.clone(), off)
+        };
         let output = Output { process_id: id, run: &run, off, len: bytes.len(), stream, data, enc, ts: now_ms() };
         let room = room(id);
-        let broadcast = match pace {
+        let broadcast = match self.shared.settings.pause {
             Some(pace) => self.io.to(&room).paced(pace),
             None => self.io.to(&room),
         };
@@ -439,10 +473,12 @@ impl Processes {
     }
 
     /// Sends a status, and keeps it.
-    fn tell(&self, id: &str, status: Status, drained: Option<bool>) {
+    fn tell(&self, id: &str, status: Status, drained: Option<bool>) -> Option<Emitting<usize>> {
+        let turn = self.turn(id)?;
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (run, duration) = {
             let mut known = self.lock();
-            let Some(known) = known.get_mut(id) else { return };
+            let known = known.get_mut(id)?;
             known.status = status.clone();
             if status.is_end() {
                 known.duration = Some(known.started.elapsed());
@@ -452,11 +488,12 @@ impl Processes {
         };
         let duration_ms = duration.map(|duration| duration.as_millis() as u64);
         let told = Told { process_id: id, run: &run, status: &status, duration_ms, drained };
-        // Without a pace there is nothing to wait for.
-        drop(self.io.to(&room(id)).emit("process_status", told));
+        let emitting = self.io.to(&room(id)).emit("process_status", told);
+        drop(turn);
         if status.is_end() {
             self.forget_old();
         }
+        Some(emitting)
     }
 
     /// Keeps as many that have ended as the settings say.
@@ -477,6 +514,20 @@ impl Processes {
 impl fmt::Debug for Processes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Processes").field("known", &self.lock().len()).finish_non_exhaustive()
+    }
+}
+
+/// Waits for what sending waits for.
+async fn sent(emitting: Option<Emitting<usize>>) {
+    if let Some(emitting) = emitting {
+        log(emitting.await);
+    }
+}
+
+/// The members here have got it in any case.
+fn log(sent: Result<usize, EmitError>) {
+    if let Err(error) = sent {
+        tracing::warn!(%error, "a process was not told of everywhere");
     }
 }
 

@@ -146,7 +146,9 @@ async fn one_that_never_reads_while_rooms_are_busy_goes_and_others_lose_nothing(
     let texts = before.iter().filter(|frame| frame.opcode == 1).map(RawFrame::json);
     for (n, frame) in texts.enumerate() {
         match frame["event"].as_str() {
-            Some("closing") => assert_eq!((&frame["data"]["code"], &frame["data"]["reconnect"]), (&json!("slow"), &json!(true))),
+            Some("closing") => {
+                assert_eq!((&frame["data"]["code"], &frame["data"]["reconnect"]), (&json!("slow"), &json!(true)))
+            }
             _ => assert_eq!(frame["data"][0], n),
         }
     }
@@ -156,7 +158,8 @@ async fn one_that_never_reads_while_rooms_are_busy_goes_and_others_lose_nothing(
 #[tokio::test]
 async fn one_that_never_reads_may_stay_where_the_policy_drops() {
     for overflow in ["dropOldest", "dropNewest"] {
-        let server = server_with(json!({"outbox": {"messages": 64, "overflow": overflow}, "writeTimeout": "60s"})).await;
+        let server =
+            server_with(json!({"outbox": {"messages": 64, "overflow": overflow}, "writeTimeout": "60s"})).await;
         let mut reader = server.client_in("public:busy").await;
         let mut never = raw_with_a_small_window(&server).await;
         never.write(&text_frame(r#"{"event":"subscribe","id":1,"data":"public:busy"}"#)).await;
@@ -222,6 +225,9 @@ async fn one_that_reads_one_byte_a_second_is_closed_all_the_same() {
     assert!(start.elapsed() < Duration::from_secs(6), "and soon after: {:?}", start.elapsed());
 }
 
+// FAULT: a socket tells that it is writable only once a third of its send buffer is free, which on the
+// loopback (behind a proxy on the same machine, say) grows to 4 MB. Nobody asks the kernel meanwhile, so
+// that `Writer::is_stalled` in src/connection/writer.rs takes one that reads 100 KB/s for stalled after 10 s.
 #[tokio::test]
 async fn one_that_reads_slowly_but_steadily_stays() {
     let server = server_with(json!({"writeTimeout": "1s"})).await;
@@ -229,10 +235,16 @@ async fn one_that_reads_slowly_but_steadily_stays() {
     produce(&server);
     let mut raw = raw_with_a_small_window(&server).await;
     let start = Instant::now();
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 32 * 1024];
     while start.elapsed() < Duration::from_secs(4) {
         sleep(Duration::from_millis(50)).await;
-        raw.stream.read_exact(&mut buffer).await.expect("it reads a mebibyte a second");
+        let read = raw.stream.read_exact(&mut buffer).await;
+        assert!(
+            read.is_ok(),
+            "closed after {:?}, though it reads all the time: {:?}",
+            start.elapsed(),
+            reasons.try_recv()
+        );
     }
     assert!(reasons.try_recv().is_err());
 }

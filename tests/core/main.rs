@@ -5,7 +5,14 @@
 mod support;
 
 mod answers;
-mod handlers;
+mod broadcasts;
 mod connect;
+mod emits;
+mod handlers;
 mod kit;
 mod lane;
+mod requests;
+mod rooms;
+mod sample;
+mod subscriptions;
+mod wire;

@@ -426,3 +426,10 @@ impl Client {
         asked["data"].clone()
     }
 }
+
+impl Client {
+    /// How many frames came while something else was waited for, and wait themselves.
+    pub fn early(&self) -> usize {
+        self.early.len()
+    }
+}

@@ -4,18 +4,13 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, ChildStderr, ChildStdout};
-use tokio::sync::mpsc;
+use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Processes, Status, Stream, chunk};
-
-/// What is read at once: what a pipe holds.
-const READ: usize = 64 * 1024;
-
-/// How long the beginning of a character waits for its end.
-const HOLD: Duration = Duration::from_millis(100);
+use super::source::Source;
+use super::{Processes, Status, Stream};
+use crate::Emitting;
 
 /// What a process that is told to end when the server does is given.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
@@ -24,173 +19,155 @@ pub(super) struct Pump {
     processes: Processes,
     id: String,
     child: Child,
-    stdout: Source<ChildStdout>,
-    stderr: Source<ChildStderr>,
-    killed: mpsc::Receiver<Duration>,
-}
-
-/// One output of a process.
-struct Source<R> {
-    /// `None` at its end.
-    pipe: Option<R>,
-    stream: Stream,
-    /// What was read; at rest, the beginning of a character.
-    buffer: Vec<u8>,
-    /// When that is sent although its end has not come.
-    held_until: Option<Instant>,
-}
-
-impl<R: AsyncRead + Unpin> Source<R> {
-    fn new(pipe: Option<R>, stream: Stream) -> Source<R> {
-        Source { pipe, stream, buffer: Vec::new(), held_until: None }
-    }
-
-    /// Waits for more. Cancel safe.
-    async fn read(&mut self) -> io::Result<usize> {
-        let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
-        self.buffer.reserve(READ);
-        let held = self.held_until;
-        let hold = async {
-            match held {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            read = pipe.read_buf(&mut self.buffer) => read,
-            () = hold => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
+    stdout: Source,
+    stderr: Source,
+    /// What was sent last, as long as it waits for slow viewers or other nodes. Nothing is read meanwhile.
+    sending: Option<Emitting<usize>>,
+    exit: Option<io::Result<ExitStatus>>,
+    /// The process group that it leads, until the end of the run.
+    group: Option<u32>,
+    /// Tells by when it is to end, once somebody wants that.
+    told: watch::Receiver<Option<Instant>>,
+    /// Whether it was told, and when who still runs is killed.
+    is_told: bool,
+    kill_at: Option<Instant>,
 }
 
 /// What happened.
 enum Step {
-    Stdout(io::Result<usize>),
-    Stderr(io::Result<usize>),
+    Stdout(usize),
+    Stderr(usize),
+    Sent,
     Exit(io::Result<ExitStatus>),
-    Kill(Duration),
-    KillNow,
+    EndBy(Instant),
+    Kill,
     DrainOver,
 }
 
 impl Pump {
-    pub(super) fn new(processes: Processes, id: String, mut child: Child, killed: mpsc::Receiver<Duration>) -> Pump {
+    pub(super) fn new(
+        processes: Processes,
+        id: String,
+        mut child: Child,
+        told: watch::Receiver<Option<Instant>>,
+        sending: Option<Emitting<usize>>,
+    ) -> Pump {
+        processes.shared.running.send_modify(|running| *running += 1);
         let stdout = Source::new(child.stdout.take(), Stream::Stdout);
         let stderr = Source::new(child.stderr.take(), Stream::Stderr);
-        Pump { processes, id, child, stdout, stderr, killed }
+        let group = child.id();
+        Pump { processes, id, child, stdout, stderr, sending, exit: None, group, told, is_told: false, kill_at: None }
     }
 
     pub(super) async fn run(mut self) -> Status {
-        let group = self.child.id();
         let io = self.processes.io.clone();
         let closing = io.closing();
         tokio::pin!(closing);
         let mut is_closing = false;
-        let mut exit: Option<io::Result<ExitStatus>> = None;
-        let mut kill_at: Option<Instant> = None;
+        let drain = self.processes.shared.settings.drain;
         let mut drained_by: Option<Instant> = None;
-        let drained = loop {
-            if exit.is_some() && self.stdout.pipe.is_none() && self.stderr.pipe.is_none() {
-                break true;
+        loop {
+            let is_waiting = self.sending.is_some();
+            if self.exit.is_some() && self.is_drained() && !is_waiting {
+                break;
             }
             let step = tokio::select! {
-                read = self.stdout.read() => Step::Stdout(read),
-                read = self.stderr.read() => Step::Stderr(read),
-                ended = self.child.wait(), if exit.is_none() => Step::Exit(ended),
-                Some(grace) = self.killed.recv(), if kill_at.is_none() => Step::Kill(grace),
+                length = self.stdout.read(), if !is_waiting => Step::Stdout(length),
+                length = self.stderr.read(), if !is_waiting => Step::Stderr(length),
+                () = sent(&mut self.sending), if is_waiting => Step::Sent,
+                ended = self.child.wait(), if self.exit.is_none() => Step::Exit(ended),
+                Ok(()) = self.told.changed() => Step::EndBy(self.told.borrow().unwrap_or_else(Instant::now)),
                 () = &mut closing, if !is_closing => {
                     is_closing = true;
-                    Step::Kill(SHUTDOWN_GRACE)
+                    Step::EndBy(after(SHUTDOWN_GRACE))
                 }
-                () = at(kill_at) => Step::KillNow,
-                () = at(drained_by) => Step::DrainOver,
+                () = at(self.kill_at) => Step::Kill,
+                () = at(drained_by), if !is_waiting => Step::DrainOver,
             };
             match step {
-                Step::Stdout(read) => forward(&self.processes, &self.id, &mut self.stdout, read).await,
-                Step::Stderr(read) => forward(&self.processes, &self.id, &mut self.stderr, read).await,
+                Step::Stdout(length) => self.sending = self.stdout.send(&self.processes, &self.id, length),
+                Step::Stderr(length) => self.sending = self.stderr.send(&self.processes, &self.id, length),
+                Step::Sent => {}
                 Step::Exit(ended) => {
-                    exit = Some(ended);
-                    drained_by = Some(Instant::now() + self.processes.shared.settings.drain);
-                    // Who was told to end takes along what it has started.
-                    if kill_at.take().is_some() {
-                        signal(group, Signal::Kill);
+                    self.exit = Some(ended);
+                    drained_by = Some(after(drain));
+                }
+                Step::EndBy(end) => {
+                    if !self.is_told {
+                        self.is_told = true;
+                        signal(self.group, Signal::Term);
                     }
+                    self.kill_at = Some(self.kill_at.map_or(end, |at| at.min(end)));
                 }
-                Step::Kill(grace) => {
-                    signal(group, Signal::Term);
-                    kill_at = Some(Instant::now() + grace);
+                Step::Kill => {
+                    self.kill_at = None;
+                    self.kill();
                 }
-                Step::KillNow => {
-                    signal(group, Signal::Kill);
-                    kill_at = None;
-                }
-                Step::DrainOver => break false,
+                Step::DrainOver => match self.kill_at {
+                    // What it has started was told to end as well, and has the same grace.
+                    Some(kill_at) if is_there(self.group) => drained_by = Some(kill_at + drain),
+                    _ => {
+                        // What the process itself wrote lies in the pipes by now, whatever held us up.
+                        self.stdout.sweep(&self.processes, &self.id).await;
+                        self.stderr.sweep(&self.processes, &self.id).await;
+                        break;
+                    }
+                },
             }
-        };
-        self.stdout.flush(&self.processes, &self.id).await;
-        self.stderr.flush(&self.processes, &self.id).await;
-        let status = match exit {
+        }
+        if self.is_told {
+            self.kill();
+        }
+        self.group = None;
+        let status = match self.exit.take() {
             Some(Ok(status)) => ended(status),
             Some(Err(error)) => Status::Failed(error.to_string()),
             None => Status::Failed("its end was lost".into()),
         };
-        self.processes.tell(&self.id, status.clone(), Some(drained));
+        self.sending = self.processes.tell(&self.id, status.clone(), Some(self.is_drained()));
+        sent(&mut self.sending).await;
         status
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stdout.is_ended() && self.stderr.is_ended()
+    }
+
+    /// Kills what is left of the group.
+    fn kill(&mut self) {
+        signal(self.group, Signal::Kill);
+        // Where there are no groups. It may have ended.
+        let _ = self.child.start_kill();
     }
 }
 
-async fn at(instant: Option<Instant>) {
+impl Drop for Pump {
+    fn drop(&mut self) {
+        // The runtime may go before the process has ended, and nobody else knows what that has started.
+        signal(self.group, Signal::Kill);
+        self.processes.shared.running.send_modify(|running| *running -= 1);
+    }
+}
+
+/// Waits for what was sent last.
+async fn sent(sending: &mut Option<Emitting<usize>>) {
+    if let Some(emitting) = sending {
+        super::log(emitting.await);
+        *sending = None;
+    }
+}
+
+pub(super) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }
 
-/// Sends what was read, all but the beginning of a character.
-async fn forward<R: AsyncRead + Unpin>(
-    processes: &Processes,
-    id: &str,
-    source: &mut Source<R>,
-    read: io::Result<usize>,
-) {
-    match read {
-        Ok(0) => {
-            source.pipe = None;
-            source.flush(processes, id).await;
-        }
-        Ok(_) => {
-            let held = chunk::unfinished(&source.buffer);
-            let whole = source.buffer.len() - held;
-            if whole > 0 {
-                source.send(processes, id, whole).await;
-            }
-            source.held_until = (held > 0).then(|| Instant::now() + HOLD);
-        }
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => source.flush(processes, id).await,
-        Err(error) => {
-            tracing::warn!(%error, id, "output cannot be read");
-            source.pipe = None;
-        }
-    }
-}
-
-impl<R> Source<R> {
-    async fn flush(&mut self, processes: &Processes, id: &str) {
-        self.held_until = None;
-        if !self.buffer.is_empty() {
-            self.send(processes, id, self.buffer.len()).await;
-        }
-    }
-
-    async fn send(&mut self, processes: &Processes, id: &str, length: usize) {
-        let sent = processes.send(id, self.stream, &self.buffer[..length], processes.shared.settings.pause);
-        self.buffer.drain(..length);
-        // It fails for nobody: a room takes what there is.
-        if let Some(sent) = sent {
-            drop(sent.await);
-        }
-    }
+/// The time after a while; one that the clock cannot tell is a year.
+pub(super) fn after(time: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + time.min(YEAR)
 }
 
 #[derive(Clone, Copy)]
@@ -200,21 +177,36 @@ enum Signal {
 }
 
 #[cfg(unix)]
+fn pid(group: Option<u32>) -> Option<rustix::process::Pid> {
+    group.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+}
+
+#[cfg(unix)]
 fn signal(group: Option<u32>, which: Signal) {
-    use rustix::process::{Pid, Signal as Unix, kill_process_group};
-    let group = group.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    use rustix::process::{Signal as Unix, kill_process_group};
     let which = match which {
         Signal::Term => Unix::TERM,
         Signal::Kill => Unix::KILL,
     };
-    if let Some(group) = group {
+    if let Some(group) = pid(group) {
         // It may have ended meanwhile.
         let _ = kill_process_group(group, which);
     }
 }
 
+/// Whether anybody is left of a group.
+#[cfg(unix)]
+fn is_there(group: Option<u32>) -> bool {
+    pid(group).is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+}
+
 #[cfg(not(unix))]
 fn signal(_group: Option<u32>, _which: Signal) {}
+
+#[cfg(not(unix))]
+fn is_there(_group: Option<u32>) -> bool {
+    false
+}
 
 #[cfg(unix)]
 fn ended(status: ExitStatus) -> Status {
