@@ -21,7 +21,11 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const FILES = { '/': ['page.html', 'text/html'], '/scenario.js': ['scenario.js', 'text/javascript'] };
+const FILES = {
+  '/': ['page.html', 'text/html'],
+  '/scenario.js': ['scenario.js', 'text/javascript'],
+  '/scenario.mjs': ['../scenario.mjs', 'text/javascript'],
+};
 
 const site = http.createServer(serve).on('upgrade', passOn);
 await new Promise((listening) => site.listen(0, '127.0.0.1', listening));
