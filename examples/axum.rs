@@ -1,7 +1,7 @@
 //! Eventwire within an axum application: a page, an API, and two namespaces.
 //!
 //! ```sh
-//! cargo run --example axum        # then open http://127.0.0.1:3000/
+//! cargo run --example axum [-- ADDRESS]    # then open http://127.0.0.1:3000/
 //! ```
 //!
 //! The page shows a counter that every tab and the API (`curl -X POST http://127.0.0.1:3000/add`) move; `/admin`
@@ -87,7 +87,7 @@ async fn main() -> eventwire::Result<()> {
         .route_service("/ws", io.service())
         .route_service("/admin", admin.service())
         .with_state(app);
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("open http://{}/", listener.local_addr()?);
     tokio::select! {
         served = async { axum::serve(listener, router).await } => served?,

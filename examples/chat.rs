@@ -1,7 +1,7 @@
 //! A chat: typed events, rooms, acknowledgements.
 //!
 //! ```sh
-//! cargo run --example chat        # then open http://127.0.0.1:3000/ in two tabs
+//! cargo run --example chat [-- ADDRESS]    # then open http://127.0.0.1:3000/ in two tabs
 //! ```
 
 use std::time::Duration;
@@ -89,7 +89,7 @@ async fn main() -> eventwire::Result<()> {
     io.on_disconnect(left);
 
     let router = Router::new().route("/", get(async || Html(PAGE))).route_service("/ws", io.service());
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("open http://{}/", listener.local_addr()?);
     tokio::select! {
         served = async { axum::serve(listener, router).await } => served?,

@@ -22,10 +22,10 @@ use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
 use crate::error::Error;
 use crate::handler;
-use crate::hub::{Audience, Delivered, Manner, Member, SocketId};
+use crate::hub::{Audience, Delivered, Manner, Member, SocketId, count};
 use crate::io::Io;
 use crate::outbox::{Backlog, Push, wake};
-use crate::protocol::{self, Id};
+use crate::protocol::{self, Id, Outgoing};
 use crate::socket::Socket;
 
 /// Whom a broadcast leaves out.
@@ -204,7 +204,7 @@ impl<'a> Broadcast<'a> {
             }
             if let Some((limit, members, at_most)) = slow {
                 let all = async {
-                    for member in &members {
+                    for (_, member) in &members {
                         if member.outbox.backlog().exceeds(limit) {
                             member.outbox.drained_to(limit).await;
                         }
@@ -239,7 +239,7 @@ impl<'a> Broadcast<'a> {
         self.with_audience(|audience| self.io.hub().broadcast(audience, manner, event, id, data))
     }
 
-    fn members(&self) -> Vec<Arc<Member>> {
+    fn members(&self) -> Vec<(Arc<str>, Arc<Member>)> {
         self.with_audience(|audience| self.io.hub().audience(audience))
     }
 
@@ -268,19 +268,21 @@ impl<'a> Broadcast<'a> {
         let (sender, answers) = mpsc::channel(members.len().max(1));
         let id = acks::next_id();
         let mut frames = HashMap::new();
-        for (index, member) in members.iter().enumerate() {
+        for (index, (room, member)) in members.iter().enumerate() {
             let asked = asked.as_ref().map_err(Clone::clone).and_then(|data| {
                 member.acks.expect(id, Waiter::Many(index, sender.clone()))?;
-                let frame = frames.entry(member.spoken.place).or_insert_with(|| {
-                    let id = Id::Number(id);
-                    member.encode(&protocol::Outgoing { event, id: Some(&id), room: self.room, seq: None, data })
+                let frame = frames.entry((room.clone(), member.spoken.place)).or_insert_with(|| {
+                    let room = Some(&**room).filter(|room| !room.is_empty());
+                    member.encode(&Outgoing { event, id: Some(&Id::Number(id)), room, seq: None, data })
                 });
                 match member.outbox.push_broadcast(frame, self.overflow) {
-                    Push::Queued(_, waker) => {
+                    Push::Queued { waker, displaced, .. } => {
+                        count(&member.counters.dropped, displaced);
                         wake(waker);
                         Ok(())
                     }
-                    Push::Dropped(waker) => {
+                    Push::Dropped { waker, count: dropped } => {
+                        count(&member.counters.dropped, dropped);
                         wake(waker);
                         Err(RequestError::Disconnected)
                     }
@@ -294,6 +296,7 @@ impl<'a> Broadcast<'a> {
             }
         }
         let open = vec![true; members.len()];
+        let members: Vec<_> = members.into_iter().map(|(_, member)| member).collect();
         let timer = Box::pin(tokio::time::sleep_until(Instant::now() + self.timeout));
         let outstanding = members.len();
         Answers { id, members, open, outstanding, late: None, answers, timer, answer: PhantomData }

@@ -271,6 +271,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(over) = self.write(now, cx) {
             return Poll::Ready(over);
         }
+        if self.socket.member().outbox.is_cut() {
+            return Poll::Ready(self.reason(DisconnectReason::Shutdown));
+        }
         if let Some(over) = self.read(now, cx) {
             return Poll::Ready(over);
         }
@@ -356,7 +359,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let Poll::Ready(incoming) = self.reader.poll_next(&mut self.io, &mut self.writer.control, now, cx) else {
                 break None;
             };
-            self.heard = now;
             match incoming {
                 Incoming::Message { payload, is_binary } => {
                     if let State::Open = self.state
@@ -387,6 +389,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 },
             }
         };
+        if self.reader.has_heard() {
+            self.heard = now;
+        }
         self.reader.rest();
         over
     }

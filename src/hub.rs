@@ -248,11 +248,12 @@ impl Hub {
         census
     }
 
-    /// Who is addressed, one time each.
-    pub(crate) fn audience(&self, audience: Audience<'_>) -> Vec<Arc<Member>> {
+    /// Who is addressed, one time each, and through which room.
+    pub(crate) fn audience(&self, audience: Audience<'_>) -> Vec<(Arc<str>, Arc<Member>)> {
         let mut members = Vec::new();
-        self.visit(audience, |_, state, skip| {
-            members.extend(state.members.values().filter(|member| !skip(member.id)).cloned());
+        self.visit(audience, |room, state, skip| {
+            let addressed = state.members.values().filter(|member| !skip(member.id));
+            members.extend(addressed.map(|member| (room.name.clone(), member.clone())));
         });
         members
     }
@@ -290,13 +291,14 @@ impl Hub {
                     Manner::Volatile => member.outbox.push_volatile(frame),
                 };
                 match push {
-                    Push::Queued(backlog, waker) => {
+                    Push::Queued { backlog, waker, displaced } => {
+                        count(&member.counters.dropped, displaced);
                         delivered.members += 1;
                         delivered.slowest = delivered.slowest.or_worse(backlog);
                         wakers.extend(waker);
                     }
-                    Push::Dropped(waker) => {
-                        count(&member.counters.dropped, 1);
+                    Push::Dropped { waker, count: dropped } => {
+                        count(&member.counters.dropped, dropped);
                         wakers.extend(waker);
                     }
                     Push::Full | Push::Closed => {}

@@ -161,7 +161,7 @@ enum Timing {
 }
 
 struct Running {
-    future: BoxFuture<Answer>,
+    future: Guarded,
     limit: Duration,
     /// Set when the future was not ready: most never need it.
     timer: Option<Pin<Box<Sleep>>>,
@@ -184,7 +184,7 @@ impl Turn {
         let reply = Reply::to(packet.id());
         let stage = match packet.event() {
             "subscribe" | "unsubscribe" => Stage::Running(Running {
-                future: subscriptions::handle(socket.clone(), packet.clone()),
+                future: Guarded::new(subscriptions::handle(socket.clone(), packet.clone())),
                 limit: socket.config().handler_timeout,
                 timer: None,
                 place: None,
@@ -236,7 +236,10 @@ impl Turn {
                     self.stage = self.start(socket, &listener, place);
                 }
                 Stage::Running(running) => match running.poll(socket, &self.packet, timing, cx) {
-                    Poll::Ready(answer) => self.stage = self.take(socket, answer),
+                    Poll::Ready(answer) => {
+                        let limit = running.limit;
+                        self.stage = self.take(socket, answer, limit);
+                    }
                     Poll::Pending if running.place.is_some() => {
                         if let Stage::Running(running) = std::mem::replace(&mut self.stage, Stage::Next) {
                             self.detach(socket, running);
@@ -259,15 +262,15 @@ impl Turn {
             Ok(Ok(future)) => {
                 let usual = if self.connects { CONNECT_LIMIT } else { socket.config().handler_timeout };
                 let limit = listener.timeout().unwrap_or(usual);
-                Stage::Running(Running { future, limit, timer: None, place })
+                Stage::Running(Running { future: Guarded::new(future), limit, timer: None, place })
             }
-            Ok(Err(refused)) => self.take(socket, Answer(Kind::Error(refused))),
-            Err(panic) => self.take(socket, panicked(socket, &self.packet, &*panic)),
+            Ok(Err(refused)) => self.take(socket, Answer(Kind::Error(refused)), Duration::ZERO),
+            Err(panic) => self.take(socket, panicked(socket, &self.packet, &*panic), Duration::ZERO),
         }
     }
 
-    /// Takes what a listener answered.
-    fn take(&mut self, socket: &Socket, answer: Answer) -> Stage {
+    /// Takes what a listener answered. If it answers later, `limit` holds for that.
+    fn take(&mut self, socket: &Socket, answer: Answer, limit: Duration) -> Stage {
         let answer = match answer.0 {
             Kind::Error(error) if self.connects => {
                 socket.member().end(Ending::refusal(&error));
@@ -278,8 +281,7 @@ impl Turn {
                 return Stage::Done;
             }
             Kind::Later(future) => {
-                let limit = socket.config().handler_timeout;
-                self.detach(socket, Running { future, limit, timer: None, place: None });
+                self.detach(socket, Running { future: Guarded::new(future), limit, timer: None, place: None });
                 return Stage::Next;
             }
             kind => Answer(kind),
@@ -310,7 +312,7 @@ impl Turn {
             let socket = owner;
             let mut answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
             while let Kind::Later(future) = answer.0 {
-                running.future = future;
+                running.future = Guarded::new(future);
                 answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
             }
             if let Some(frame) = reply.frame(&socket, packet.event(), answer) {
@@ -326,20 +328,46 @@ impl Turn {
 /// Sends an answer, at once if there is room; `last`: nothing comes after it.
 fn send(socket: &Socket, frame: Bytes, last: bool) -> Stage {
     match socket.member().outbox.push(&frame) {
-        Push::Queued(_, waker) => wake(waker),
+        Push::Queued { waker, .. } => wake(waker),
         Push::Full => {
             let member = socket.member().clone();
             let sending = Box::pin(async move { member.outbox.push_when_room(frame).await });
             return Stage::Sending { sending, last };
         }
-        Push::Dropped(_) | Push::Closed => {}
+        Push::Dropped { .. } | Push::Closed => {}
     }
     if last { Stage::Done } else { Stage::Next }
 }
 
+/// A handler's future, whose panics end nothing but itself: neither when it is polled nor when it
+/// is dropped.
+struct Guarded(Option<BoxFuture<Answer>>);
+
+impl Guarded {
+    fn new(future: BoxFuture<Answer>) -> Guarded {
+        Guarded(Some(future))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<Answer>, Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| match &mut self.0 {
+            Some(future) => future.poll_unpin(cx),
+            None => Poll::Pending,
+        }))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+            tracing::error!(panic = panic_text(&*panic), "a handler panicked when it was dropped");
+        }
+    }
+}
+
 impl Running {
     fn poll(&mut self, socket: &Socket, packet: &Packet, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
-        match catch_unwind(AssertUnwindSafe(|| self.future.poll_unpin(cx))) {
+        match self.future.poll(cx) {
             Ok(Poll::Ready(answer)) => return Poll::Ready(answer),
             Ok(Poll::Pending) => {}
             Err(panic) => return Poll::Ready(panicked(socket, packet, &*panic)),

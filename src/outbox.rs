@@ -14,9 +14,9 @@ use crate::config::{OutboxLimits, Overflow};
 /// A queue that grew beyond this many entries is given back when it is empty.
 const KEEP: usize = 128;
 
-/// The writer takes at most this many bytes at once, so that what waits can still be dropped
-/// or overtaken.
-pub(crate) const TURN_BYTES: usize = 64 * 1024;
+/// The writer takes at most this many bytes at once, and no more than a quarter of what may wait, so
+/// that the rest can still be dropped or overtaken.
+const TURN_BYTES: usize = 64 * 1024;
 
 /// And at most this many frames: what one vectored write takes.
 pub(crate) const TURN_FRAMES: usize = 256;
@@ -48,6 +48,7 @@ pub(crate) struct Outbox {
     /// Tells emits that wait that there may be room.
     freed: Notify,
     is_ending: AtomicBool,
+    is_cut: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -82,11 +83,11 @@ pub(crate) struct Backlog {
 pub(crate) enum Push {
     /// It will be sent, unless the connection ends before. The waker, if any, is to be called
     /// after all locks are released.
-    Queued(Backlog, Option<Waker>),
+    Queued { backlog: Backlog, waker: Option<Waker>, displaced: u64 },
     /// There is no room.
     Full,
-    /// It was dropped as the policy says; likewise a waker.
-    Dropped(Option<Waker>),
+    /// It was dropped as the policy says, and with it so many in all; likewise a waker.
+    Dropped { waker: Option<Waker>, count: u64 },
     /// The socket is disconnected.
     Closed,
 }
@@ -142,7 +143,7 @@ impl State {
             self.replies += frame.len();
         }
         self.queue.push_back(Item { frame, kind });
-        Push::Queued(self.waiting, self.unpark())
+        Push::Queued { backlog: self.waiting, waker: self.unpark(), displaced: 0 }
     }
 
     fn unpark(&mut self) -> Option<Waker> {
@@ -167,7 +168,13 @@ impl State {
 
 impl Outbox {
     pub(crate) fn new(limits: OutboxLimits) -> Outbox {
-        Outbox { limits, state: Mutex::default(), freed: Notify::new(), is_ending: AtomicBool::new(false) }
+        Outbox {
+            limits,
+            state: Mutex::default(),
+            freed: Notify::new(),
+            is_ending: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -183,6 +190,10 @@ impl Outbox {
         let mut state = self.lock();
         if !state.is_open() {
             return Push::Closed;
+        }
+        if frame.is_empty() && kind != Kind::Reserved {
+            // The peer's dialect has no such message.
+            return Push::Queued { backlog: state.waiting, waker: None, displaced: 0 };
         }
         if !state.has_room(frame.len(), &self.limits) {
             return Push::Full;
@@ -212,12 +223,12 @@ impl Outbox {
             // Enabled before the check, or a wake-up between the two is lost.
             freed.as_mut().enable();
             match self.push_as(&frame, kind) {
-                Push::Queued(_, waker) => {
+                Push::Queued { waker, .. } => {
                     wake(waker);
                     return true;
                 }
                 Push::Full => freed.await,
-                Push::Closed | Push::Dropped(_) => return false,
+                Push::Closed | Push::Dropped { .. } => return false,
             }
         }
     }
@@ -229,7 +240,7 @@ impl Outbox {
             return Push::Closed;
         }
         if state.blocked || !state.has_room(frame.len(), &self.limits) {
-            return Push::Dropped(None);
+            return Push::Dropped { waker: None, count: 1 };
         }
         state.push(frame.clone(), Kind::Broadcast)
     }
@@ -245,22 +256,25 @@ impl Outbox {
                 Overflow::Disconnect => {
                     state.ending = Some(Ending::abort(DisconnectReason::Slow));
                     self.is_ending.store(true, Ordering::Relaxed);
-                    return Push::Dropped(state.writer.clone());
+                    return Push::Dropped { waker: state.writer.clone(), count: 1 };
                 }
-                Overflow::DropNewest => return Push::Dropped(None),
+                Overflow::DropNewest => return Push::Dropped { waker: None, count: 1 },
                 Overflow::DropOldest => {
+                    let mut displaced = 0;
                     while !state.has_room(frame.len(), &self.limits) {
                         let oldest = state.queue.iter().position(|item| item.kind == Kind::Broadcast);
                         let Some(item) = oldest.and_then(|index| state.queue.remove(index)) else {
-                            return Push::Dropped(None);
+                            // Nothing is left that may be dropped but this one.
+                            return Push::Dropped { waker: None, count: displaced + 1 };
                         };
                         state.forget(&item);
+                        displaced += 1;
                     }
-                    let Push::Queued(_, waker) = state.push(frame.clone(), Kind::Broadcast) else {
-                        return Push::Closed;
+                    let waker = match state.push(frame.clone(), Kind::Broadcast) {
+                        Push::Queued { waker, .. } => waker,
+                        _ => None,
                     };
-                    // One was lost, though not this one.
-                    return Push::Dropped(waker);
+                    return Push::Queued { backlog: state.waiting, waker, displaced };
                 }
             }
         }
@@ -271,7 +285,7 @@ impl Outbox {
     /// reading pauses, not by the limits: the read loop must not wait.
     pub(crate) fn push_reply(&self, frame: Bytes) {
         let mut state = self.lock();
-        if state.is_open() {
+        if state.is_open() && !frame.is_empty() {
             // The read loop is the writer's own task: there is nobody to wake.
             state.push(frame, Kind::Reply);
         }
@@ -291,9 +305,17 @@ impl Outbox {
         let length = frame.len();
         item.frame = frame;
         state.waiting.bytes += length;
+        if length == 0 {
+            // The peer's dialect has no such message.
+            state.queue.retain(|item| !item.frame.is_empty());
+            state.waiting.messages -= 1;
+        }
         let waker = state.unpark();
         drop(state);
         wake(waker);
+        if length == 0 {
+            self.freed.notify_waiters();
+        }
     }
 
     /// Decides the end of the connection; the first to do so decides. The outbox takes nothing
@@ -325,6 +347,7 @@ impl Outbox {
 
     /// The grace of a shutdown is over: the end overtakes what waits, even where it was to drain.
     pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
         let mut state = self.lock();
         if let Some(ending) = &mut state.ending {
             ending.drains = false;
@@ -332,6 +355,11 @@ impl Outbox {
         let writer = state.writer.clone();
         drop(state);
         wake(writer);
+    }
+
+    /// Whether the connection is to end at once, without waiting for its peer.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 
     /// Whether the end has been decided. Without a lock: it is asked for every event.
@@ -375,14 +403,12 @@ impl Outbox {
         let aborted = state.ending.as_ref().is_some_and(|ending| !ending.drains);
         let (mut bytes, mut frames) = (0, 0);
         if !aborted {
-            while bytes < TURN_BYTES && frames < TURN_FRAMES {
+            let most_bytes = (self.limits.bytes / 4).min(TURN_BYTES);
+            let most_frames = (self.limits.messages / 4).clamp(1, TURN_FRAMES);
+            while frames == 0 || (bytes < most_bytes && frames < most_frames) {
                 let Some(item) = state.queue.pop_front_if(|item| item.kind != Kind::Reserved) else { break };
                 if item.kind == Kind::Reply {
                     state.replies -= item.frame.len();
-                }
-                if item.frame.is_empty() {
-                    state.waiting.messages -= 1;
-                    continue;
                 }
                 bytes += item.frame.len();
                 frames += 1;

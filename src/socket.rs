@@ -194,12 +194,12 @@ impl Socket {
     pub fn try_emit<T: Serialize>(&self, event: &str, data: T) -> Result<(), EmitError> {
         let frame = self.frame(event, None, &data)?;
         match self.0.member.outbox.push(&frame) {
-            Push::Queued(_, waker) => {
+            Push::Queued { waker, .. } => {
                 wake(waker);
                 Ok(())
             }
             Push::Full => Err(EmitError::Full),
-            Push::Dropped(_) | Push::Closed => Err(EmitError::Disconnected),
+            Push::Dropped { .. } | Push::Closed => Err(EmitError::Disconnected),
         }
     }
 
@@ -339,7 +339,7 @@ impl Socket {
 
     fn send(&self, frame: Bytes) -> Emitting<()> {
         match self.0.member.outbox.push(&frame) {
-            Push::Queued(_, waker) => {
+            Push::Queued { waker, .. } => {
                 wake(waker);
                 Emitting::done(Ok(()))
             }
@@ -350,7 +350,7 @@ impl Socket {
                     queued.then_some(()).ok_or(EmitError::Disconnected)
                 })
             }
-            Push::Dropped(_) | Push::Closed => Emitting::done(Err(EmitError::Disconnected)),
+            Push::Dropped { .. } | Push::Closed => Emitting::done(Err(EmitError::Disconnected)),
         }
     }
 }
@@ -382,12 +382,12 @@ impl Volatile<'_> {
     pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Result<bool, EmitError> {
         let frame = self.0.frame(event, None, &data)?;
         match self.0.member().outbox.push_volatile(&frame) {
-            Push::Queued(_, waker) => {
+            Push::Queued { waker, .. } => {
                 wake(waker);
                 Ok(true)
             }
             Push::Closed => Err(EmitError::Disconnected),
-            Push::Dropped(_) | Push::Full => {
+            Push::Dropped { .. } | Push::Full => {
                 count(&self.0.member().counters.dropped, 1);
                 Ok(false)
             }

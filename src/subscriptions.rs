@@ -120,14 +120,15 @@ async fn allow(socket: &Socket, room: &str) -> Result<Joining, Error> {
 
 async fn unsubscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let (rooms, is_list) = Wanted::parse(packet)?;
-    if packet.id().is_some() && !socket.member().outbox.reserve().await {
-        return Ok(());
-    }
     let leave = |room| {
         socket.io().leave(socket.member(), room);
         Entry { room, error: None }
     };
-    let entries = rooms.iter().map(|room| leave(room.as_str())).collect();
+    let entries: Vec<Entry<'_>> = rooms.iter().map(|room| leave(room.as_str())).collect();
+    // Nothing of the rooms comes after the ack: its place is taken when they have been left.
+    if packet.id().is_some() && !socket.member().outbox.reserve().await {
+        return Ok(());
+    }
     answer(socket, packet, is_list, entries)
 }
 

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
@@ -22,6 +23,7 @@ use eventwire::process::{Command, Info, ProcessError, Processes, Settings};
 use eventwire::{Error, Io, Socket};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -106,8 +108,12 @@ impl Runner {
     }
 }
 
-async fn run(State(runner): State<Runner>, Query(query): Query<RunQuery>) -> Response {
+async fn run(State(runner): State<Runner>, query: Result<Query<RunQuery>, QueryRejection>) -> Response {
     let refuse = |status: StatusCode, error: Error| (status, Json(error)).into_response();
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return refuse(rejection.status(), Error::new("invalid_query", rejection.body_text())),
+    };
     let Some(profile) = runner.profiles.iter().find(|profile| profile.name == query.profile) else {
         let known: Vec<&str> = runner.profiles.iter().map(|profile| profile.name.as_str()).collect();
         let message = format!("there is no profile `{}`, only {}", query.profile, known.join(", "));
@@ -131,14 +137,15 @@ async fn main() -> eventwire::Result<()> {
     io.rooms(RUNS).public();
     io.rooms("process:*").public();
     let processes = io.install(Settings::default());
-    let runner = Runner { io: io.clone(), processes, profiles: Arc::new(profiles), started: Arc::default() };
+    let runner =
+        Runner { io: io.clone(), processes: processes.clone(), profiles: Arc::new(profiles), started: Arc::default() };
 
     let lists = runner.clone();
     io.on::<()>("process_list", move |_: Socket, ()| {
         let list = lists.list();
         async move { eventwire::ok(list) }
     });
-    let kills = runner.processes.clone();
+    let kills = processes.clone();
     io.on::<Kill>("process_kill", move |_: Socket, Kill { process_id, grace_ms }| {
         let killed = kills.kill(&process_id, Duration::from_millis(grace_ms.min(60_000)));
         async move { killed }
@@ -152,15 +159,15 @@ async fn main() -> eventwire::Result<()> {
         .with_state(runner);
     let listener = TcpListener::bind(listen).await?;
     println!("watch at http://{}/", listener.local_addr()?);
-    let served = axum::serve(listener, app).with_graceful_shutdown(async {
-        tokio::signal::ctrl_c().await.ok();
-    });
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        served = async { served.await } => served?,
+        served = async { axum::serve(listener, app).await } => served?,
+        _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
     // What still runs ends with it.
     io.shutdown(Duration::from_secs(3)).await;
+    processes.all_ended().await;
     Ok(())
 }
 

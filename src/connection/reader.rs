@@ -56,6 +56,7 @@ pub(super) struct Reader {
     end: usize,
     fragments: Fragments,
     control: ControlRate,
+    has_heard: bool,
 }
 
 impl Reader {
@@ -77,7 +78,13 @@ impl Reader {
             end: read_already.len(),
             fragments,
             control: ControlRate::default(),
+            has_heard: false,
         }
+    }
+
+    /// Whether anything has come since this was last asked: a part of a message is a sign of life, too.
+    pub(super) fn has_heard(&mut self) -> bool {
+        std::mem::take(&mut self.has_heard)
     }
 
     /// The next thing that comes. `control` takes what is to be written in answer.
@@ -132,6 +139,7 @@ impl Reader {
         let mut buffer = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
         self.end = buffer.filled().len();
+        self.has_heard |= self.end > 0;
         self.fragments.pass(&self.buffer[..self.end]);
         Poll::Ready(Ok(self.end))
     }

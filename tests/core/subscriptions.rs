@@ -166,8 +166,6 @@ async fn a_list_beyond_max_subscriptions_is_settled_room_by_room_too() {
     let server = Server::with(json!({"maxSubscriptions": 2})).await;
     rules(&server.io);
     let mut client = server.client().await;
-    // FAULT (or a decision to be told in the closing note): `subscribe` (subscriptions.rs) refuses a list that is
-    // longer than `maxSubscriptions` as a whole, though most of it may be forbidden or subscribed already.
     let entries = client.request("subscribe", json!(["private", "public:1", "public:2", "public:3"])).await;
     let entries = entries.expect("a list is settled room by room");
     let codes: Vec<_> = (0..4).map(|n| entries[n]["error"]["code"].as_str().unwrap_or("-")).collect();

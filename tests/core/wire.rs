@@ -94,7 +94,11 @@ async fn what_is_no_envelope_is_answered_so_and_the_connection_stays() {
     let mut client = server.client().await;
     for text in ["", "null", "[]", r#"["e"]"#, "{}", r#"{"event":5}"#, r#"{"event":"e","id":-1}"#, r#"{"event":"e""#] {
         let answer = exchange(&mut client, text).await;
-        assert_eq!((&answer["event"], &answer["data"]["code"]), (&json!("error"), &json!("invalid_envelope")), "{text}");
+        assert_eq!(
+            (&answer["event"], &answer["data"]["code"]),
+            (&json!("error"), &json!("invalid_envelope")),
+            "{text}"
+        );
         assert!(answer["id"].is_null(), "{text}");
         assert_eq!(client.request("e", json!(null)).await, Ok(json!(1)), "{text}");
     }

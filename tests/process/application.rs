@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use eventwire::process::{ProcessError, Settings, Status};
 use serde_json::{Value, json};
 
-use crate::support::*;
 use crate::watch::*;
 
 #[tokio::test]

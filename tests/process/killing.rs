@@ -1,6 +1,6 @@
 //! `kill`: SIGTERM, a grace, SIGKILL, and nobody of the group survives.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eventwire::Error;
 use eventwire::process::{ProcessError, Processes, Run, Settings, Status};
@@ -107,14 +107,17 @@ async fn children_without_an_output_end_with_it() {
 
 #[tokio::test]
 async fn the_shortest_grace_holds() {
-    let ready = Ready::new("trap '' TERM; echo $$; echo ready; while :; do sleep 0.01; done").await;
+    let mut ready = Ready::new("trap 'echo told' TERM; echo $$; echo ready; while :; do sleep 0.01; done").await;
     let begun = Instant::now();
-    ready.processes.kill("p", ms(60_000)).unwrap();
+    // No grace is too long for the clock.
+    ready.processes.kill("p", Duration::MAX).unwrap();
+    ready.seen.until_printed(&mut ready.viewer, "p", "told\n").await;
     ready.processes.kill("p", ms(60_000)).unwrap();
     ready.processes.kill("p", ms(50)).unwrap();
     let seen = ready.ended().await;
     assert_eq!(seen.last()["signal"], "SIGKILL");
     assert!(begun.elapsed() < DEADLINE);
+    assert_eq!(seen.out_text().matches("told").count(), 1, "it is told once");
 }
 
 #[tokio::test]
@@ -135,7 +138,10 @@ async fn without_a_grace_it_is_killed_at_once() {
 #[tokio::test]
 async fn orphans_are_killed_while_their_output_is_awaited() {
     // The process itself has ended; its run has not.
-    let ready = Ready::with(Settings::default().drain(DEADLINE), "sleep 1000 & echo $!; echo ready; exit 2").await;
+    let line = "sleep 1000 & echo $!; echo $$; echo ready; exit 2";
+    let ready = Ready::with(Settings::default().drain(DEADLINE), line).await;
+    let own = ready.seen.pids()[1];
+    until("the process itself has been awaited", || state_and_parent(own).is_none()).await;
     ready.processes.kill("p", ms(1000)).unwrap();
     let seen = ready.ended().await;
     assert_eq!((&seen.last()["exitCode"], &seen.last()["drained"]), (&2.into(), &true.into()));

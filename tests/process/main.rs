@@ -10,6 +10,7 @@ mod bytes;
 mod ending;
 mod killing;
 mod leaks;
+mod nodes;
 mod pace;
 mod shapes;
 mod watch;

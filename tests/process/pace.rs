@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use eventwire::Pace;
 use eventwire::process::{Command, Processes, Settings, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::*;
 use crate::watch::*;
 
 /// Buffers in the kernel are small on both sides, so that not reading soon shows.
-async fn narrow(settings: Settings) -> (Server, Processes, Client) {
-    let server = Server::narrow(json!({})).await;
+async fn narrow(settings: Settings, config: Value) -> (Server, Processes, Client) {
+    let server = Server::narrow(config).await;
     server.io.rooms("process:*").public();
     let processes = server.io.install(settings);
     let mut viewer = Client::narrow(&server).await;
@@ -55,20 +55,23 @@ async fn a_viewer_that_reads_gets_all_of_lines_that_are_written_one_by_one() {
 
 #[tokio::test]
 async fn a_viewer_that_never_reads_holds_up_neither_the_process_nor_the_others() {
-    let (server, processes, frozen) = narrow(Settings::default()).await;
+    // It overflows after 200 messages; who reads is never so far behind.
+    let config = json!({"outbox": {"messages": 200}});
+    let (server, processes, frozen) = narrow(Settings::default(), config).await;
     let mut viewer = server.client_in("process:p").await;
-    let run = processes.spawn("p", Command::new("seq").args(["1", "2000000"])).unwrap();
+    let line = "n=0; while [ $n -lt 600 ]; do printf '%01000d\\n' $n; n=$((n+1)); sleep 0.002; done";
+    let run = processes.spawn("p", sh(line)).unwrap();
     let seen = Seen::whole(&mut viewer, "p").await;
-    assert_same(&seen.stdout(), &truth("seq 1 2000000"));
+    assert_same(&seen.stdout(), (0..600).map(|n| format!("{n:01000}\n")).collect::<String>().as_bytes());
     assert_eq!(run.ended().await, Status::Exited(0));
-    until("the frozen one was disconnected", || server.io.stats().sockets == 1).await;
+    until("the one that does not read was disconnected", || server.io.stats().sockets == 1).await;
     drop(frozen);
 }
 
 #[tokio::test]
 async fn with_a_pause_a_viewer_that_is_slow_at_first_loses_nothing() {
     let pace = Pace::slowest(64 * 1024).at_most(DEADLINE);
-    let (server, processes, mut viewer) = narrow(Settings::default().pause(pace)).await;
+    let (server, processes, mut viewer) = narrow(Settings::default().pause(pace), json!({})).await;
     fill(&server).await;
     let run = processes.spawn("p", Command::new("seq").args(["1", "300000"])).unwrap();
     // It reads nothing, so the process is held up: what its pipe takes is much less than it has to say.
@@ -97,7 +100,7 @@ async fn with_a_pause_a_viewer_that_is_slow_at_first_loses_nothing() {
 #[tokio::test]
 async fn the_end_of_the_output_is_awaited_through_a_pause_longer_than_the_drain() {
     let pace = Pace::slowest(0).at_most(DEADLINE);
-    let (server, processes, mut viewer) = narrow(Settings::default().pause(pace).drain(ms(50))).await;
+    let (server, processes, mut viewer) = narrow(Settings::default().pause(pace).drain(ms(50)), json!({})).await;
     fill(&server).await;
     let folder = Folder::new();
     let ended = folder.file("ended");
@@ -119,7 +122,9 @@ async fn the_end_of_the_output_is_awaited_through_a_pause_longer_than_the_drain(
 #[tokio::test]
 async fn a_process_that_is_paused_can_be_killed() {
     let pace = Pace::slowest(0).at_most(ms(600_000));
-    let (server, processes, viewer) = narrow(Settings::default().pause(pace)).await;
+    // Who reads nothing is not disconnected in time either.
+    let config = json!({"writeTimeout": "10m"});
+    let (server, processes, viewer) = narrow(Settings::default().pause(pace), config).await;
     fill(&server).await;
     let folder = Folder::new();
     let file = folder.file("pid");
@@ -136,7 +141,7 @@ async fn a_process_that_is_paused_can_be_killed() {
 #[tokio::test]
 async fn a_pause_has_an_end() {
     let pace = Pace::slowest(0).at_most(ms(50));
-    let (server, processes, frozen) = narrow(Settings::default().pause(pace)).await;
+    let (server, processes, frozen) = narrow(Settings::default().pause(pace), json!({})).await;
     fill(&server).await;
     let run = processes.spawn("p", Command::new("seq").args(["1", "50000"])).unwrap();
     assert_eq!(within("its end", run.ended()).await, Status::Exited(0));

@@ -188,23 +188,6 @@ pub(crate) fn assert_same(got: &[u8], wanted: &[u8]) {
     }
 }
 
-/// Whether a process is there and alive; one that has ended and waits for its parent is not.
-pub(crate) fn is_alive(pid: i32) -> bool {
-    state_and_parent(pid).is_some_and(|(state, _)| state != 'Z')
-}
-
-/// Of a process: its state's letter, and its parent. The name before them, in parentheses, may hold anything.
-pub(crate) fn state_and_parent(pid: i32) -> Option<(char, i32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
-}
-
-pub(crate) async fn all_gone(pids: &[i32]) {
-    assert!(!pids.is_empty(), "there must be somebody to be gone");
-    until(&format!("no survivor of {pids:?}"), || !pids.iter().any(|&pid| is_alive(pid))).await;
-}
-
 /// A folder of a test's own, gone with it.
 pub(crate) struct Folder(PathBuf);
 

@@ -433,3 +433,6 @@ impl Client {
         self.early.len()
     }
 }
+
+mod program;
+pub use program::*;

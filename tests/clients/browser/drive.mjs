@@ -1,26 +1,13 @@
 // Runs the scenario in headless Chromium: node drive.mjs ws://HOST:PORT/ws
 // Serves the page and passes WebSocket upgrades on to the server byte for byte, so that both are one origin.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
-import { createRequire } from 'node:module';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 
-const { chromium } = createRequire(new URL('../node/', import.meta.url))('playwright-core');
+import { withChromium } from './chromium.mjs';
 
 const DEADLINE = 120_000; // milliseconds for the whole run
 const SERVER = new URL(process.argv[2]);
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const FILES = {
   '/': ['page.html', 'text/html'],
   '/scenario.js': ['scenario.js', 'text/javascript'],
@@ -29,17 +16,12 @@ const FILES = {
 
 const site = http.createServer(serve).on('upgrade', passOn);
 await new Promise((listening) => site.listen(0, '127.0.0.1', listening));
-const profile = await mkdtemp(join(tmpdir(), 'eventwire-chromium-'));
-let browser;
 let outcome;
 try {
-  browser = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', args: FLAGS });
-  outcome = await runScenario(await browser.newPage());
+  outcome = await withChromium(async (browser) => runScenario(await browser.newPage()));
 } catch (error) {
   outcome = `FAILED the browser: ${error.message}\n0 passed, 1 failed`;
 }
-await browser?.close();
-await rm(profile, { recursive: true, force: true, maxRetries: 5 });
 console.log(outcome);
 process.exit(outcome.endsWith(' passed, 0 failed') ? 0 : 1);
 

@@ -1,0 +1,206 @@
+//! The runner, as its users meet it: over HTTP, over its socket, and in a browser.
+#![cfg(all(feature = "process", feature = "server"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use eventwire::SocketId;
+use serde_json::{Value, json};
+use support::*;
+use tokio::process::Command;
+
+/// The runner with commands of a test's own.
+async fn start(profiles: &[&str]) -> (Program, SocketAddr) {
+    let arguments = [&["--listen", "127.0.0.1:0"], profiles].concat();
+    let mut runner = Program::example("runner", &arguments);
+    let address = runner.address().await;
+    assert!(runner.printed().contains(&format!("http://{address}/\n")), "an address to click on: {}", runner.printed());
+    (runner, address)
+}
+
+async fn viewer(address: SocketAddr, id: &str) -> Client {
+    let mut viewer = Client::connect(address, "/ws").await;
+    viewer.request("subscribe", json!(format!("process:{id}"))).await.unwrap();
+    viewer
+}
+
+/// Follows a process to its last status. Returns its output and that status.
+async fn follow(viewer: &mut Client) -> (String, Value) {
+    let mut output = String::new();
+    loop {
+        let frame = viewer.next().await;
+        match frame["event"].as_str().unwrap() {
+            "process_output" => {
+                assert_eq!(frame["data"]["off"], output.len());
+                output += frame["data"]["data"].as_str().unwrap();
+            }
+            "process_status" if frame["data"]["status"] != "running" => return (output, frame["data"].clone()),
+            "process_status" => {}
+            other => panic!("{other} was not expected"),
+        }
+    }
+}
+
+async fn printed(viewer: &mut Client, text: &str) {
+    let mut output = String::new();
+    while !output.contains(text) {
+        output += viewer.expect("process_output").await["data"].as_str().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn http_answers() {
+    let (_runner, address) = start(&["sleeps=sleep 1000", "a b=echo a=b"]).await;
+    let (status, page) = http(address, "GET /").await;
+    assert_eq!(status, 200);
+    assert!(page.contains("new WebSocket(") && page.trim_end().ends_with("</html>"), "the page: {page}");
+    assert!(!page.contains("src=\"") && !page.contains("import "), "it needs nothing but itself");
+    let profiles = json!([{"name": "sleeps", "command": "sleep 1000"}, {"name": "a b", "command": "echo a=b"}]);
+    assert_eq!(http_json(address, "GET /profiles").await, (200, profiles));
+
+    let (status, started) = http_json(address, "POST /run?profile=sleeps&id=one").await;
+    assert_eq!((status, &started["processId"]), (202, &json!("one")));
+    assert!(started["run"].as_str().unwrap().parse::<SocketId>().is_ok(), "{started}");
+    let refused = [
+        ("POST /run?profile=other&id=two", 404, "unknown_profile", "there is no profile `other`, only sleeps, a b"),
+        ("POST /run?profile=sleeps&id=one", 409, "already_running", "a process of this id runs"),
+        ("POST /run?profile=sleeps&id=no%20id", 400, "invalid_payload", "a process's id is"),
+        ("POST /run?profile=sleeps&id=", 400, "invalid_payload", "a process's id is"),
+        ("POST /run?profile=sleeps", 400, "invalid_query", "missing field `id`"),
+        ("POST /run", 400, "invalid_query", "missing field"),
+    ];
+    for (request, expected, code, message) in refused {
+        let (status, body) = http_json(address, request).await;
+        assert_eq!((status, &body["code"]), (expected, &json!(code)), "{request}: {body}");
+        assert!(body["message"].as_str().unwrap().contains(message), "{request}: {body}");
+    }
+    assert_eq!(http_json(address, "POST /run?profile=a+b&id=two").await.0, 202);
+    assert_eq!(http(address, "GET /run?profile=sleeps&id=x").await.0, 405, "what starts something is a POST");
+    assert_eq!(http(address, "GET /ws").await.0, 426, "no page");
+    assert_eq!(http(address, "GET /nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn every_viewer_sees_the_same_live() {
+    let (_runner, address) = start(&["three=echo one; sleep 0.05; echo two >&2; sleep 0.05; echo three; exit 4"]).await;
+    let (mut ann, mut ben) = (viewer(address, "p").await, viewer(address, "p").await);
+    assert_eq!(http(address, "POST /run?profile=three&id=p").await.0, 202);
+    let (seen, end) = follow(&mut ann).await;
+    assert_eq!((seen.as_str(), &end["status"], &end["exitCode"]), ("one\ntwo\nthree\n", &json!("exited"), &json!(4)));
+    assert_eq!(follow(&mut ben).await, (seen, end));
+}
+
+#[tokio::test]
+async fn who_watches_can_stop_it() {
+    let (_runner, address) = start(&["counts=n=0; while :; do n=$((n+1)); echo line $n; sleep 0.01; done"]).await;
+    let (mut ann, mut ben) = (viewer(address, "p").await, viewer(address, "p").await);
+    assert_eq!(http(address, "POST /run?profile=counts&id=p").await.0, 202);
+    printed(&mut ann, "line 3\n").await;
+    assert_eq!(ben.request("process_kill", json!({"processId": "p", "graceMs": 1000})).await, Ok(Value::Null));
+    for viewer in [&mut ann, &mut ben] {
+        let end = viewer.wait_for(|frame| frame["data"]["status"] == "killed").await;
+        assert_eq!((&end["data"]["signal"], &end["data"]["exitCode"]), (&json!("SIGTERM"), &json!(-1)));
+    }
+    let refused = ben.request("process_kill", json!({"processId": "p"})).await.unwrap_err();
+    assert_eq!(refused["code"], "not_found");
+    let refused = ben.request("process_kill", json!({"id": "p"})).await.unwrap_err();
+    assert_eq!(refused["code"], "invalid_payload");
+}
+
+#[tokio::test]
+async fn the_list_is_told_when_it_changes() {
+    let (_runner, address) = start(&["quick=echo hi", "sleeps=sleep 1000"]).await;
+    let mut ann = Client::connect(address, "/ws").await;
+    ann.request("subscribe", json!("runs")).await.unwrap();
+    assert_eq!(ann.request("process_list", Value::Null).await, Ok(json!([])));
+    assert_eq!(http(address, "POST /run?profile=quick&id=a").await.0, 202);
+    let list = loop {
+        let list = ann.expect("runs").await;
+        if list[0]["status"] == "exited" {
+            break list;
+        }
+    };
+    assert_eq!(http(address, "POST /run?profile=sleeps&id=b").await.0, 202);
+    let next = ann.expect("runs").await;
+    assert_eq!(next[0], list[0], "what has ended stays");
+    let facts =
+        |run: &Value| ["processId", "profile", "command", "status"].map(|key| run[key].as_str().unwrap().to_owned());
+    assert_eq!(facts(&next[0]), ["a", "quick", "echo hi", "exited"]);
+    assert_eq!(facts(&next[1]), ["b", "sleeps", "sleep 1000", "running"]);
+    assert_eq!(ann.request("process_list", Value::Null).await, Ok(next));
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_and_what_it_runs() {
+    let stubborn = "stubborn=trap '' TERM; sleep 1000 & echo $!; echo $$; echo ready; wait";
+    let (mut runner, address) = start(&[stubborn]).await;
+    let mut ann = viewer(address, "p").await;
+    http(address, "POST /run?profile=stubborn&id=p").await;
+    let mut output = String::new();
+    while !output.contains("ready\n") {
+        output += ann.expect("process_output").await["data"].as_str().unwrap();
+    }
+    let pids: Vec<i32> = output.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(pids.len() == 2 && pids.iter().all(|&pid| is_alive(pid)));
+    runner.terminate();
+    let (code, before) = ann.closed().await;
+    assert_eq!((code, &before.last().unwrap()["data"]["code"]), (1001, &json!("shutdown")));
+    let (status, printed) = runner.ended_within(Duration::from_secs(4)).await;
+    assert!(status.success(), "{status}: {printed}");
+    // They have ended before it, not sooner or later.
+    assert!(!pids.iter().any(|&pid| is_alive(pid)), "{pids:?} survive");
+}
+
+#[tokio::test]
+async fn without_commands_it_has_some() {
+    let (_runner, address) = start(&[]).await;
+    let (_, profiles) = http_json(address, "GET /profiles").await;
+    assert_eq!((&profiles[0]["name"], &profiles[1]["name"]), (&json!("build"), &json!("count")));
+    let build = profiles[0]["command"].as_str().unwrap();
+    assert!(build.contains("--target-dir"), "the build does not wait for the one that runs the runner: {build}");
+    let mut ann = viewer(address, "c").await;
+    http(address, "POST /run?profile=count&id=c").await;
+    printed(&mut ann, "line 2 of 600\n").await;
+    ann.request("process_kill", json!({"processId": "c"})).await.unwrap();
+    assert_eq!(follow_end(&mut ann).await["signal"], "SIGTERM");
+}
+
+async fn follow_end(viewer: &mut Client) -> Value {
+    viewer.wait_for(|frame| frame["data"]["status"] == "killed").await["data"].clone()
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_named() {
+    for (arguments, expected) in [
+        (&["--listen"][..], "`--listen` needs an address"),
+        (&["--listen", "nowhere"], "`--listen nowhere`"),
+        (&["--liste", "127.0.0.1:0"], "`--liste` is no NAME=COMMAND"),
+        (&["=echo"], "`=echo` is no NAME=COMMAND"),
+    ] {
+        let (status, printed) = Program::example("runner", arguments).ended().await;
+        assert!(!status.success() && printed.contains(expected) && printed.contains("usage: runner"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn in_a_browser() {
+    let profiles = [
+        "lines=for n in $(seq 1 100); do echo line $n; [ $((n % 50)) = 0 ] && echo that makes $n >&2; sleep 0.005; done",
+        "colours=printf '\\033[32mgreen\\033[0m \\033[1;38;5;208morange\\033[0m \\033[41mground\\033[m <img src=x onerror=alert(1)>\\n'",
+        "progress=for n in $(seq 0 20); do printf '\\r%d %%' $((n * 5)); sleep 0.01; done; printf '\\ndone\\n'",
+        "many=seq 1 50000",
+        "bytewise=n=0; while [ $n -lt 50000 ]; do echo $n; n=$((n+1)); done",
+        "fails=echo oops >&2; exit 3",
+        "dies=kill -9 $$",
+        "counts=n=0; while :; do n=$((n+1)); echo line $n; sleep 0.02; done",
+    ];
+    let (_runner, address) = start(&profiles).await;
+    let script = root().join("tests/clients/browser/runner.mjs");
+    let mut browser = Program::start(Command::new("node").arg(script).arg(format!("http://{address}/")));
+    let (status, printed) = browser.ended_within(Duration::from_secs(120)).await;
+    assert!(status.success(), "{printed}");
+}

@@ -1,0 +1,367 @@
+//! Who knows whom: the invariants of absence, read off the source files themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A source file of the crate.
+struct Source {
+    /// Within `src`.
+    name: String,
+    text: String,
+    /// Without comments, texts and unit tests.
+    code: String,
+}
+
+impl Source {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+    }
+
+    fn names(&self, words: &[&str]) -> bool {
+        self.words().any(|word| words.contains(&word))
+    }
+
+    /// What follows each `crate::`, of `crate::{a, b}` all.
+    fn of_the_crate(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        for (index, found) in self.code.match_indices("crate::") {
+            let rest = &self.code[index + found.len()..];
+            let end = |text: &str| text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+            match rest.strip_prefix('{') {
+                Some(list) => {
+                    let list = &list[..list.find(';').unwrap_or(list.len())];
+                    names.extend(
+                        list.split(',').map(|item| item.trim().trim_matches('}')).map(|item| &item[..end(item)]),
+                    );
+                }
+                None => drop(names.insert(&rest[..end(rest)])),
+            }
+        }
+        names.remove("");
+        names
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let mut files = Vec::new();
+    walk(&root().join("src"), &mut files);
+    let mut sources: Vec<Source> = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let name = path.strip_prefix(root().join("src")).unwrap().to_string_lossy().replace('\\', "/");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = code(text.split("#[cfg(test)]\nmod tests {").next().unwrap());
+            Source { name, text, code }
+        })
+        .collect();
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(sources.len() > 20, "the sources are found");
+    sources
+}
+
+fn source(name: &str) -> Source {
+    let found = sources().into_iter().find(|source| source.name == name);
+    found.unwrap_or_else(|| panic!("there is no src/{name}"))
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if ["target", ".git", "node_modules", ".venv"].contains(&name.as_str()) => {}
+            true => walk(&path, files),
+            false => files.push(path),
+        }
+    }
+}
+
+/// The text without comments and with empty texts in place of all others.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let raw = rest.strip_prefix('r').filter(|_| !code.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+        let hashes = raw.map_or(0, |raw| raw.bytes().take_while(|&b| b == b'#').count());
+        if rest.starts_with("//") {
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+        } else if rest.starts_with("/*") {
+            rest = &rest[rest.find("*/").map_or(rest.len(), |end| end + 2)..];
+        } else if raw.is_some_and(|raw| raw[hashes..].starts_with('"')) {
+            let body = &rest[1 + hashes + 1..];
+            let end = format!("\"{}", "#".repeat(hashes));
+            rest = &body[body.find(&end).unwrap() + end.len()..];
+            code.push_str("\"\"");
+        } else if next == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|c| {
+                let is_end = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                is_end
+            });
+            rest = &rest[1 + end.unwrap() + 1..];
+            code.push_str("\"\"");
+        } else if rest.starts_with("'\"'") || rest.starts_with("'\\\"'") {
+            rest = &rest[rest[1..].find('\'').unwrap() + 2..];
+            code.push_str("' '");
+        } else {
+            code.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    code
+}
+
+#[test]
+fn what_is_no_code_is_left_out() {
+    let text = "a // tokio\n/* hyper */ b r#\"ht\"tp\"# \"axum\\\"\" '\"' c b\"x\" /// d\ne";
+    let words: Vec<String> = code(text).split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, ["a", "b", "\"\"", "\"\"", "'", "'", "c", "b\"\"", "e"]);
+}
+
+// ---- §4.14: layers
+
+/// The wire and the rooms can be reasoned about, and used, without a runtime.
+#[test]
+fn protocol_frame_and_rooms_know_neither_a_runtime_nor_a_websocket_nor_http() {
+    for name in ["protocol.rs", "frame.rs", "rooms.rs"] {
+        let source = source(name);
+        for foreign in ["tokio", "tokio_tungstenite", "tungstenite", "http", "hyper", "hyper_util", "axum"] {
+            assert!(!source.names(&[foreign]), "src/{name} names {foreign}");
+        }
+    }
+}
+
+#[test]
+fn only_the_connection_touches_a_websocket() {
+    let touching: Vec<String> =
+        sources().into_iter().filter(|s| s.names(&["tungstenite", "tokio_tungstenite"])).map(|s| s.name).collect();
+    // The client is to come; its connection reads the same frames.
+    let may = |name: &String| name.starts_with("connection") || name == "client.rs";
+    assert!(touching.iter().all(may) && !touching.is_empty(), "{touching:?}");
+}
+
+/// `upgrade` is the door, `server` the ways to it. `io` has the types of a request and its response in the
+/// signature of `Io::upgrade`; `connection` is handed hyper's upgraded stream. Nobody else meets HTTP.
+#[test]
+fn only_the_door_touches_http() {
+    let http = ["http", "hyper", "hyper_util", "http_body_util", "tower_service", "axum"];
+    let touching: BTreeMap<String, BTreeSet<String>> = sources()
+        .iter()
+        .map(|source| {
+            (source.name.clone(), source.words().filter(|word| http.contains(word)).map(str::to_owned).collect())
+        })
+        .filter(|(_, words): &(String, BTreeSet<String>)| !words.is_empty())
+        .collect();
+    let names: Vec<&String> = touching.keys().collect();
+    assert_eq!(names, ["connection.rs", "io.rs", "server.rs", "upgrade.rs"]);
+    assert_eq!(touching["io.rs"].iter().collect::<Vec<_>>(), ["http"], "io.rs: the types of requests, no server");
+    assert!(source("io.rs").code.contains("use http::{Request, Response};"), "io.rs: those two and no more");
+    assert_eq!(touching["connection.rs"].iter().collect::<Vec<_>>(), ["hyper", "hyper_util"]);
+    assert!(source("connection.rs").code.contains("use hyper::upgrade::{OnUpgrade, Upgraded};"));
+}
+
+/// Who is connected and in which rooms is told by ids and outboxes: what users hold and write lies above.
+#[test]
+fn hub_and_rooms_know_no_user_code() {
+    for name in ["hub.rs", "rooms.rs", "outbox.rs", "acks.rs"] {
+        let source = source(name);
+        for above in ["Socket", "Io", "Handler", "Router", "Listener", "Lane", "Handshake", "Call", "BoxFuture"] {
+            assert!(!source.names(&[above]), "src/{name} names {above}");
+        }
+        let below = ["acks", "closing", "config", "encode", "error", "hub", "outbox", "protocol", "rooms"];
+        let used = source.of_the_crate();
+        assert!(used.iter().all(|module| below.contains(module)), "src/{name} uses {used:?}");
+    }
+}
+
+/// What is nobody's state stands at the bottom.
+#[test]
+fn the_wire_knows_only_itself() {
+    assert_eq!(source("protocol.rs").of_the_crate(), BTreeSet::from(["frame"]));
+    assert_eq!(source("frame.rs").of_the_crate(), BTreeSet::new());
+}
+
+// ---- §4.15: modules
+
+/// What `lib.rs` exports: its re-exports and its public modules.
+fn exported() -> BTreeSet<String> {
+    let lib = source("lib.rs").code;
+    let mut names = BTreeSet::new();
+    for statement in lib.split(';').map(|statement| statement.split(']').next_back().unwrap_or_default().trim()) {
+        if let Some(module) = statement.strip_prefix("pub mod ") {
+            names.insert(module.to_owned());
+        }
+        if let Some(path) = statement.strip_prefix("pub use ") {
+            let list = path.rsplit("::").next().unwrap_or(path);
+            names.extend(
+                list.trim_matches(['{', '}']).split(',').map(|name| name.trim().to_owned()).filter(|n| !n.is_empty()),
+            );
+        }
+    }
+    assert!(names.contains("Io") && names.contains("protocol") && names.contains("IntoError"), "{names:?}");
+    names
+}
+
+#[test]
+fn modules_use_what_is_exported() {
+    let exported = exported();
+    let modules: Vec<Source> = sources().into_iter().filter(|source| source.name.starts_with("modules/")).collect();
+    assert!(!modules.is_empty());
+    for module in &modules {
+        let used = module.of_the_crate();
+        assert!(used.iter().all(|name| exported.contains(*name)), "src/{} uses {used:?}", module.name);
+        assert!(!module.code.contains("super::super::super"), "src/{} climbs out", module.name);
+    }
+    let names: BTreeSet<&str> =
+        modules.iter().filter_map(|m| m.name.strip_prefix("modules/")?.split(['/', '.']).next()).collect();
+    let outsiders = std::fs::read_to_string(root().join("tests/tidy_modules.rs")).unwrap();
+    for name in names {
+        assert!(outsiders.contains(&format!("pub mod {name};")), "tests/tidy_modules.rs does not compile {name}");
+    }
+}
+
+// ---- §4.16 and the house
+
+fn manifest() -> toml::Table {
+    std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+#[test]
+fn unsafe_code_is_forbidden_and_there_is_none() {
+    assert_eq!(manifest()["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for source in sources() {
+        assert!(!source.names(&["unsafe"]), "src/{}", source.name);
+    }
+}
+
+#[test]
+fn no_lock_is_held_across_an_await_says_the_lint() {
+    let manifest = manifest();
+    assert!(["warn", "deny"].contains(&manifest["lints"]["clippy"]["await_holding_lock"].as_str().unwrap()));
+    for source in sources() {
+        assert!(!source.names(&["await_holding_lock"]), "src/{} lifts the lint", source.name);
+    }
+}
+
+/// The lint sees to it, unless it is lifted; variants of errors are looked at here as well.
+#[test]
+fn everything_public_has_docs() {
+    assert!(["warn", "deny", "forbid"].contains(&manifest()["lints"]["rust"]["missing_docs"].as_str().unwrap()));
+    let mut variants = 0;
+    for source in sources() {
+        assert!(!source.names(&["missing_docs"]), "src/{} lifts the lint", source.name);
+        let mut lines = source.text.lines();
+        while let Some(line) = lines.next() {
+            let is_error = line.trim_start().starts_with("pub enum ") && line.contains("Error");
+            let mut documented = false;
+            // To the enum's own closing brace.
+            let end = format!("{}}}", " ".repeat(line.len() - line.trim_start().len()));
+            for line in lines.by_ref().take_while(|line| is_error && *line != end) {
+                let line = line.trim();
+                match line.chars().next() {
+                    Some('/') => documented = true,
+                    Some(first) if first.is_ascii_uppercase() => {
+                        assert!(documented, "src/{}: `{line}` has no docs", source.name);
+                        (variants, documented) = (variants + 1, false);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(variants > 15, "the variants of errors are found: {variants}");
+}
+
+#[test]
+fn no_file_is_longer_than_600_lines() {
+    for source in sources() {
+        let lines = source.text.lines().count();
+        assert!(lines <= 600, "src/{} has {lines}", source.name);
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_or_printed() {
+    for source in sources() {
+        for name in ["todo", "unimplemented", "dbg", "print", "println", "eprint", "eprintln"] {
+            assert!(!source.code.contains(&format!("{name}!")), "src/{}: {name}!", source.name);
+        }
+        for mark in ["TODO", "FIXME", "XXX", "HACK"] {
+            assert!(!source.text.contains(mark), "src/{}: {mark}", source.name);
+        }
+    }
+}
+
+/// The front page names every file, and no other.
+#[test]
+fn the_floor_plan_names_every_file() {
+    let text = source("lib.rs").text;
+    let plan: String = text
+        .lines()
+        .skip_while(|line| !line.contains("# The house"))
+        .take_while(|line| !line.contains("What holds"))
+        .collect();
+    let named: BTreeSet<&str> = plan.split('`').skip(1).step_by(2).collect();
+    for source in sources() {
+        let (file, is_top) = (source.name.trim_end_matches(".rs"), !source.name.contains('/'));
+        assert!(file == "lib" || !is_top || named.contains(file), "the floor plan does not name `{file}`");
+    }
+}
+
+/// Files that are tracked, or all where there is no repository, as in a package.
+fn tracked() -> Vec<PathBuf> {
+    let listed = Command::new("git").arg("-C").arg(root()).args(["ls-files", "-z"]).output();
+    let mut files: Vec<PathBuf> = match listed {
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => {
+            String::from_utf8_lossy(&output.stdout).split_terminator('\0').map(|name| root().join(name)).collect()
+        }
+        _ => Vec::new(),
+    };
+    if files.is_empty() {
+        walk(root(), &mut files);
+    }
+    files
+}
+
+#[test]
+fn no_path_of_one_machine_is_in_the_tree() {
+    // Not written out, or this file had them in it.
+    let here = root().parent().unwrap_or(root()).to_string_lossy().into_owned();
+    let paths = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["/tmp/ba", "sh_jobs"].concat(), here];
+    let mut read = 0;
+    for file in tracked() {
+        // What is no text is a picture.
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        read += 1;
+        for path in paths.iter().filter(|path| path.len() > 4) {
+            assert!(!text.contains(path.as_str()), "{} has {path} in it", file.display());
+        }
+    }
+    assert!(read > 30, "the files are found: {read}");
+}
+
+/// `eventwire` and its macros are one thing in two crates: only these two versions go together.
+#[test]
+fn a_crate_of_macros_is_pinned_to_the_same_version() {
+    let manifest = manifest();
+    let version = manifest["package"]["version"].as_str().unwrap();
+    let depended = manifest["dependencies"].get("eventwire-macros");
+    let Ok(macros) = std::fs::read_to_string(root().join("macros/Cargo.toml")) else {
+        assert!(depended.is_none(), "there are no macros to depend on");
+        return;
+    };
+    let macros: toml::Table = macros.parse().unwrap();
+    let of_macros = &macros["package"]["version"];
+    let inherited = of_macros.get("workspace").is_some();
+    assert!(inherited || of_macros.as_str() == Some(version), "{of_macros} beside {version}");
+    let pinned = depended.and_then(|dependency| dependency.get("version")).and_then(|version| version.as_str());
+    assert_eq!(pinned, Some(format!("={version}").as_str()));
+}
