@@ -1,9 +1,10 @@
 //! The contract to other nodes. Local delivery stays in the hub; an adapter carries what is to
 //! reach the members elsewhere.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
@@ -97,55 +98,56 @@ impl Adapter for Local {
 /// what was told, so that joins and leaves that race end in the truth whatever their order.
 pub(crate) struct Interests {
     adapter: Arc<dyn Adapter>,
-    /// Rooms that are about to get a member. A std mutex: held for a count.
-    joining: Mutex<HashMap<String, usize>>,
-    /// Rooms of which the adapter knows. Tokio's mutex: it is held while the adapter is told, so
-    /// that it is told in order.
-    told: tokio::sync::Mutex<HashSet<String>>,
+    /// A std mutex: held for a look-up.
+    rooms: Mutex<HashMap<String, Arc<Interest>>>,
+}
+
+struct Interest {
+    /// Joins that are under way.
+    joining: AtomicUsize,
+    /// What the adapter was told last; `None` while it is being told, and after that was given up.
+    // Tokio's mutex: it is held while the adapter is told, so that it is told in order.
+    told: tokio::sync::Mutex<Option<bool>>,
 }
 
 impl Interests {
     pub(crate) fn new(adapter: Arc<dyn Adapter>) -> Interests {
-        Interests { adapter, joining: Mutex::default(), told: tokio::sync::Mutex::default() }
+        Interests { adapter, rooms: Mutex::default() }
     }
 
-    fn joining(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
-        self.joining.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rooms(&self) -> MutexGuard<'_, HashMap<String, Arc<Interest>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Before a join: whatever is published to the room once this has returned arrives here.
-    pub(crate) async fn begin(&self, hub: &Hub, room: &str) -> Result<(), AdapterError> {
-        *self.joining().entry(room.to_owned()).or_default() += 1;
-        let settled = self.settle(hub, room).await;
-        if settled.is_err() {
-            self.end(room);
-        }
-        settled
+    fn of(&self, room: &str) -> Arc<Interest> {
+        let new = || Interest { joining: AtomicUsize::new(0), told: tokio::sync::Mutex::new(Some(false)) };
+        self.rooms().entry(room.to_owned()).or_insert_with(|| Arc::new(new())).clone()
     }
 
-    /// After it.
+    /// A join begins: the room is of interest until it [ends](Interests::end), whatever comes of it.
+    pub(crate) fn begin(&self, room: &str) {
+        self.of(room).joining.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn end(&self, room: &str) {
-        let mut joining = self.joining();
-        if let Some(count) = joining.get_mut(room) {
-            *count -= 1;
-            if *count == 0 {
-                joining.remove(room);
-            }
-        }
+        self.of(room).joining.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Tells the adapter what is, if that is not what it was told.
+    /// Tells the adapter what is, if that is not what it was told. Given up, it is told the next time.
     pub(crate) async fn settle(&self, hub: &Hub, room: &str) -> Result<(), AdapterError> {
-        let mut told = self.told.lock().await;
-        let wanted = self.joining().contains_key(room) || hub.room_len(room) > 0;
-        if wanted == told.contains(room) {
-            return Ok(());
+        let interest = self.of(room);
+        let mut told = interest.told.lock().await;
+        let wanted = interest.joining.load(Ordering::Acquire) > 0 || hub.room_len(room) > 0;
+        if *told != Some(wanted) {
+            *told = None;
+            self.adapter.interest(room, wanted).await?;
+            *told = Some(wanted);
         }
-        self.adapter.interest(room, wanted).await?;
-        if wanted {
-            told.insert(room.to_owned());
-        } else {
-            told.remove(room);
+        drop(told);
+        // The map and this one hold it: nobody else is about to look.
+        let mut rooms = self.rooms();
+        if !wanted && Arc::strong_count(&interest) == 2 && interest.joining.load(Ordering::Acquire) == 0 {
+            rooms.remove(room);
         }
         Ok(())
     }
@@ -153,6 +155,6 @@ impl Interests {
 
 impl fmt::Debug for Interests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Interests")
+        f.debug_struct("Interests").field("rooms", &self.rooms().len()).finish_non_exhaustive()
     }
 }

@@ -477,8 +477,11 @@ impl Io {
         if self.0.adapter.is_local() {
             return Ok(Joining(None));
         }
-        self.0.interests.begin(&self.0.hub, room).await?;
-        Ok(Joining(Some((self.clone(), room.to_owned()))))
+        self.0.interests.begin(room);
+        // Made before the wait: given up, it ends as well.
+        let joining = Joining(Some((self.clone(), room.to_owned())));
+        self.0.interests.settle(&self.0.hub, room).await?;
+        Ok(joining)
     }
 
     pub(crate) fn leave(&self, member: &Member, room: &str) {

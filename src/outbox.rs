@@ -264,6 +264,10 @@ impl Outbox {
                     while !state.has_room(frame.len(), &self.limits) {
                         let oldest = state.queue.iter().position(|item| item.kind == Kind::Broadcast);
                         let Some(item) = oldest.and_then(|index| state.queue.remove(index)) else {
+                            if state.queue.is_empty() {
+                                // All that waits is with the writer: this one is the newest behind it.
+                                break;
+                            }
                             // Nothing is left that may be dropped but this one.
                             return Push::Dropped { waker: None, count: displaced + 1 };
                         };

@@ -49,7 +49,11 @@ async fn enter(address: SocketAddr, room: &str, name: &str) -> Client {
 async fn a_chat_of_two() {
     let (_chat, address) = start("chat").await;
     let mut ann = Client::connect(address, "/ws").await;
-    assert_eq!(ann.request("enter", json!({"room": "lobby", "name": " Ann "})).await, Ok(json!(1)), "how many are here");
+    assert_eq!(
+        ann.request("enter", json!({"room": "lobby", "name": " Ann "})).await,
+        Ok(json!(1)),
+        "how many are here"
+    );
     assert_eq!(ann.expect("members").await, 1);
 
     let mut ben = enter(address, "lobby", "Ben").await;
@@ -91,7 +95,11 @@ async fn what_a_chat_refuses() {
     assert_eq!(code(ann.request("enter", json!({"room": "no room", "name": "Ann"})).await), "forbidden");
     assert_eq!(code(ann.request("enter", json!({"room": "lobby"})).await), "invalid_payload");
     ann.request("enter", json!({"room": "lobby", "name": "Ann"})).await.unwrap();
-    assert_eq!(code(ann.request("say", json!({"room": "cellar", "text": "hello"})).await), "forbidden", "she is not there");
+    assert_eq!(
+        code(ann.request("say", json!({"room": "cellar", "text": "hello"})).await),
+        "forbidden",
+        "she is not there"
+    );
     assert_eq!(code(ann.request("subscribe", json!("chat:cellar")).await), "forbidden", "the way in is `enter`");
     assert_eq!(ann.request("say", say).await, Ok(json!({"delivered": 0})));
 }

@@ -118,14 +118,13 @@ async fn the_list_is_told_when_it_changes() {
     ann.request("subscribe", json!("runs")).await.unwrap();
     assert_eq!(ann.request("process_list", Value::Null).await, Ok(json!([])));
     assert_eq!(http(address, "POST /run?profile=quick&id=a").await.0, 202);
-    let list = loop {
-        let list = ann.expect("runs").await;
-        if list[0]["status"] == "exited" {
-            break list;
-        }
+    let is_told = |list: &Value, id: &str, status: &str| {
+        let list = list["data"].as_array();
+        list.is_some_and(|list| list.iter().any(|run| run["processId"] == id && run["status"] == status))
     };
+    let list = ann.wait_for(|frame| is_told(frame, "a", "exited")).await["data"].clone();
     assert_eq!(http(address, "POST /run?profile=sleeps&id=b").await.0, 202);
-    let next = ann.expect("runs").await;
+    let next = ann.wait_for(|frame| is_told(frame, "b", "running")).await["data"].clone();
     assert_eq!(next[0], list[0], "what has ended stays");
     let facts =
         |run: &Value| ["processId", "profile", "command", "status"].map(|key| run[key].as_str().unwrap().to_owned());
@@ -188,11 +187,17 @@ async fn wrong_arguments_are_named() {
 
 #[tokio::test]
 async fn in_a_browser() {
+    // The second half of the lines is printed once the script has seen the first.
+    let go = std::env::temp_dir().join(format!("eventwire-runner-{}", std::process::id()));
+    let go = go.to_str().unwrap();
+    let half =
+        |n: &str| format!("for n in $(seq {n}); do echo line $n; [ $((n % 50)) = 0 ] && echo that makes $n >&2; done");
+    let lines = format!("lines={}; until [ -e {go} ]; do sleep 0.01; done; {}", half("1 50"), half("51 100"));
     let profiles = [
-        "lines=for n in $(seq 1 100); do echo line $n; [ $((n % 50)) = 0 ] && echo that makes $n >&2; sleep 0.005; done",
+        lines.as_str(),
         "colours=printf '\\033[32mgreen\\033[0m \\033[1;38;5;208morange\\033[0m \\033[41mground\\033[m <img src=x onerror=alert(1)>\\n'",
         "progress=for n in $(seq 0 20); do printf '\\r%d %%' $((n * 5)); sleep 0.01; done; printf '\\ndone\\n'",
-        "many=seq 1 50000",
+        "many=seq 1 1000000",
         "bytewise=n=0; while [ $n -lt 50000 ]; do echo $n; n=$((n+1)); done",
         "fails=echo oops >&2; exit 3",
         "dies=kill -9 $$",
@@ -200,7 +205,8 @@ async fn in_a_browser() {
     ];
     let (_runner, address) = start(&profiles).await;
     let script = root().join("tests/clients/browser/runner.mjs");
-    let mut browser = Program::start(Command::new("node").arg(script).arg(format!("http://{address}/")));
+    let mut browser = Program::start(Command::new("node").arg(script).arg(format!("http://{address}/")).arg(go));
     let (status, printed) = browser.ended_within(Duration::from_secs(120)).await;
+    let _ = std::fs::remove_file(go);
     assert!(status.success(), "{printed}");
 }

@@ -52,4 +52,4 @@ upon_change tests/clients/node/package.json tests/clients/node/node_modules modu
 target/clients/venv/bin/python -c 'import aiohttp, websockets'
 (cd tests/clients/node && node -e 'require("ws"); require("playwright-core")')
 chromium=$(/usr/bin/chromium --version 2>/dev/null)
-say "ready: $(python3 --version), Node $(node --version), ${chromium%% }"
+say "ready: $(python3 --version), Node.js $(node --version), ${chromium%% built*}"

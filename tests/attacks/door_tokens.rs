@@ -115,8 +115,6 @@ async fn required_keeps_guests_out() {
 }
 
 /// A value that is not visible ASCII is not seen by `Handshake::header`: it must not pass as no token.
-// FAULT: `Handshake::new` is given only headers that are text (`open` in src/upgrade.rs), so that a
-// token in other bytes is taken for none, and its bearer for a guest.
 #[tokio::test]
 async fn a_token_that_is_no_text_is_bad_and_not_missing() {
     let server = server_by(|io| io.authenticate(auth::bearer(look_up))).await;

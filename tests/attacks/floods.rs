@@ -44,8 +44,7 @@ async fn four_thousand_and_ninety_six_fragments_are_a_message() {
     }
 }
 
-// FAULT: the last fragment is not counted: `Fragments::end_header` in src/connection/reader.rs sets
-// the count to 0 without a look, so that 4,097 fragments are taken.
+/// The last fragment is one, too.
 #[tokio::test]
 async fn one_fragment_more_closes_with_1008() {
     let server = server().await;
@@ -106,9 +105,7 @@ async fn a_million_pings_close_with_1008() {
     serves_others(&server).await;
 }
 
-// FAULT: `Flood` is not among the reasons after which `Connection::leave` (src/connection.rs) only
-// discards: each ping is still read and answered, and for the second of lingering nothing bounds the
-// pongs that wait for a peer that does not read.
+/// Lingering is to read and discard: answers would pile up for a peer that does not read.
 #[tokio::test]
 async fn after_a_flood_nothing_is_answered_any_more() {
     let server = server().await;
@@ -119,8 +116,6 @@ async fn after_a_flood_nothing_is_answered_any_more() {
     assert_eq!(raw.frame().await, None, "nothing comes after the close frame");
 }
 
-// FAULT: the same as above, for a peer that is to go for another reason: in `State::Leaving` a
-// `Fault` changes nothing, and it is read on.
 #[tokio::test]
 async fn a_flood_while_the_server_says_goodbye_is_discarded() {
     let server = server().await;
@@ -164,9 +159,8 @@ async fn a_thousand_control_frames_each_ten_seconds_are_no_flood() {
     raw.is_alive().await;
 }
 
-// FAULT: `Connection::poll` in src/connection.rs. More than 64 KiB of the read loop's own replies pause
-// reading; when the second `write` of the same poll then sends them all, nothing waits for the socket to
-// be writable, nor does anything for it to be readable: the connection sleeps until its next ping.
+/// A reply above what may wait pauses reading. Once it is sent, which may be at once, neither the socket's
+/// being writable nor its being readable is waited for: the connection has to look again by itself.
 #[tokio::test]
 async fn reading_goes_on_once_a_large_reply_is_sent() {
     let server = server().await;
@@ -179,7 +173,6 @@ async fn reading_goes_on_once_a_large_reply_is_sent() {
     }
 }
 
-// FAULT: as above.
 /// JSON-level pings are made answers of by the read loop itself: it pauses while they are not taken.
 #[tokio::test]
 async fn pings_whose_pongs_nobody_reads_pause_reading() {

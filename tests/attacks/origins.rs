@@ -82,8 +82,7 @@ async fn a_page_is_refused_where_the_host_is_not_told() {
     assert_eq!(refused.status, 403);
 }
 
-// FAULT: `check_origin` in src/upgrade.rs reads the first of several `Origin` headers and of several
-// `Host` headers, where a proxy before it may have judged by another.
+/// Of two, a proxy in front may have judged by the other.
 #[tokio::test]
 async fn two_origins_or_hosts_are_not_let_in() {
     let server = server().await;

@@ -81,7 +81,6 @@ async fn a_list_of_a_hundred_thousand_rooms_is_answered_and_bounded() {
     serves_others(&server).await;
 }
 
-// FAULT: `subscribe` in src/subscriptions.rs refuses a list that is longer than the cap as a whole.
 #[tokio::test]
 async fn a_list_beyond_the_cap_is_settled_room_by_room() {
     let server = server_with(json!({"maxSubscriptions": 3})).await;

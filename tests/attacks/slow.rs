@@ -225,9 +225,8 @@ async fn one_that_reads_one_byte_a_second_is_closed_all_the_same() {
     assert!(start.elapsed() < Duration::from_secs(6), "and soon after: {:?}", start.elapsed());
 }
 
-// FAULT: a socket tells that it is writable only once a third of its send buffer is free, which on the
-// loopback (behind a proxy on the same machine, say) grows to 4 MB. Nobody asks the kernel meanwhile, so
-// that `Writer::is_stalled` in src/connection/writer.rs takes one that reads 100 KB/s for stalled after 10 s.
+/// The kernel may hold megabytes for such a peer, and tells that a socket is writable only once much of it is
+/// free: that is not the peer's fault.
 #[tokio::test]
 async fn one_that_reads_slowly_but_steadily_stays() {
     let server = server_with(json!({"writeTimeout": "1s"})).await;

@@ -2,7 +2,6 @@
 //! JSON body, and those that are one are let in however they write it.
 
 use crate::kit::*;
-use crate::support::*;
 
 #[tokio::test]
 async fn an_upgrade_by_another_method_is_refused_with_405() {

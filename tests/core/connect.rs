@@ -115,7 +115,7 @@ async fn an_err_of_on_connect_is_a_refusal_whatever_its_code() {
     server.io.on_connect(|_| async { Err(Error::new("internal", "the database is away")) });
     let mut client = server.client().await;
     let (code, before) = client.closed().await;
-    // FAULT: `Turn::take` (lane.rs) tells a panic by the code `internal`, which is anybody's.
+    // The code `internal` is anybody's; only a panic is 1011.
     assert_eq!((code, &before[0]["data"]["reason"]), (1008, &json!("the database is away")));
 }
 
@@ -170,8 +170,7 @@ async fn a_panic_of_on_connect_closes_with_1011_and_keeps_its_text() {
     let (code, before) = raw.closed().await;
     let before: Vec<Value> = before.iter().map(RawFrame::json).collect();
     let events: Vec<_> = before.iter().map(|frame| &frame["event"]).collect();
-    // FAULT: `Connection::poll` calls the connect handlers before its first write, and the abort of
-    // `Turn::take` (lane.rs) overtakes `connected`, which DESIGN §2 calls the first frame.
+    // A panic at the first poll, before anything was written, does not overtake the first frame.
     assert_eq!(events, ["connected", "closing"]);
     assert_eq!((code, &before[1]["data"]["code"]), (1011, &json!("internal")));
     assert!(!format!("{before:?}").contains("swordfish"));

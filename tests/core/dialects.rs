@@ -233,8 +233,7 @@ async fn a_message_that_a_dialect_has_not_holds_nobody_up() {
     let server = Server::of(io.build().unwrap()).await;
     let mut raw = tiny(&server).await;
     let socket = server.io.sockets().pop().unwrap();
-    // FAULT: `Outbox::take` (outbox.rs) skips empty frames without telling those who wait for room
-    // (`freed` looks at what was sent only): the fifth emit waits for ever.
+    // What is never sent takes no room, or the fifth emit would wait for ever.
     let emitting = async {
         for n in 0..20 {
             socket.emit("json-only", n).await.unwrap();

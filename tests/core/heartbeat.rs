@@ -89,7 +89,6 @@ async fn a_fragment_is_a_frame_and_counts_as_life() {
             break frame.json();
         }
     };
-    // FAULT: `Connection::read` (connection.rs) hears whole messages only: `heard` does not move for a fragment.
     assert_eq!(answer, json!({"event": "ack", "id": 1, "data": "x".repeat(18)}));
 }
 

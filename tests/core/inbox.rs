@@ -179,3 +179,26 @@ async fn invariant_04_beyond_four_times_it_is_1008_busy() {
     assert_eq!(log.all()[0], format!("{:?}", RequestError::Disconnected));
     assert!(server.io.stats().messages_in <= 1 + 4 * 4 + 1, "{:?}", server.io.stats());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_04_pausing_and_going_on_loses_no_wake_up() {
+    // The lane frees the inbox in one thread while the connection finds it full in another.
+    for messages in [1, 2, 8] {
+        let server = Server::with(json!({"inbox": {"messages": messages}})).await;
+        let log = Log::default();
+        let note = log.clone();
+        server.io.on::<(u64, String)>("e", move |_, (n, _)| {
+            let log = note.clone();
+            async move {
+                for _ in 0..mixed(n) % 4 {
+                    tokio::task::yield_now().await;
+                }
+                log.add(n);
+            }
+        });
+        let mut raw = send_all(server.raw().await, 3_000, 20).await.unwrap();
+        until("all are handled", || log.len() == 3_000).await;
+        assert!(log.all().iter().enumerate().all(|(n, one)| *one == n.to_string()), "{messages}: in order");
+        raw.is_alive().await;
+    }
+}

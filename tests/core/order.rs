@@ -108,7 +108,7 @@ async fn invariant_03_order_of_what_one_task_emits_and_the_ack_comes_last() {
                 4 => socket.try_emit("n", n)?,
                 _ => socket.emit("n", n).await?,
             }
-            if mixed(n) % 16 == 0 {
+            if mixed(n).is_multiple_of(16) {
                 random_await(round * 1000 + n).await;
             }
         }
@@ -144,7 +144,7 @@ async fn invariant_03_order_of_a_broadcast_then_a_room_is_never_inverted() {
                 let name = format!("task:{task}");
                 io.broadcast().emit(&name, pair * 2).await.unwrap();
                 io.to("room").emit(&name, pair * 2 + 1).await.unwrap();
-                if mixed(pair) % 4 == 0 {
+                if mixed(pair).is_multiple_of(4) {
                     tokio::task::yield_now().await;
                 }
             }

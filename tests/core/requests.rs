@@ -267,7 +267,6 @@ async fn a_broadcast_request_is_told_as_from_the_room_through_which_it_came() {
     server.socket(&clients[1]).join("b").await.unwrap();
     let answers = server.io.to("a").to("b").request::<Value>("q", 1);
     assert_eq!(clients[0].next().await["room"], "a");
-    // FAULT: `Broadcast::request` (broadcast.rs) writes the first room named into everybody's frame.
     assert_eq!(clients[1].next().await["room"], "b");
     drop(answers);
 }
@@ -281,7 +280,7 @@ async fn requests_are_settled_whatever_races_with_their_end() {
         let asking: Vec<_> = (0..4).map(|n| ask(&socket, json!(n))).collect();
         let asked = client.next().await;
         client.send_text(json!({"event": "ack", "id": asked["id"], "data": 1}).to_string()).await;
-        if mixed(round) % 2 == 0 {
+        if mixed(round).is_multiple_of(2) {
             socket.disconnect();
         }
         drop(client);

@@ -70,7 +70,8 @@ async fn an_io_knows_its_sockets() {
     let mut clients = server.clients(3).await;
     let mut ids: Vec<SocketId> = clients.iter().map(|client| client.id.parse().unwrap()).collect();
     let mut known: Vec<SocketId> = server.io.sockets().iter().map(Socket::id).collect();
-    (ids.sort(), known.sort());
+    ids.sort();
+    known.sort();
     assert_eq!(known, ids);
     let socket = server.io.socket(ids[0]).unwrap();
     assert_eq!((socket.id(), socket.is_connected(), socket.id().to_string().parse()), (ids[0], true, Ok(ids[0])));

@@ -28,6 +28,14 @@ async fn shut_down(server: &Server, grace: Duration) -> usize {
     cut
 }
 
+/// Asserts that nothing outlives the shutdown, but for the moment that a busy machine takes to run what is ready.
+async fn all_is_over(server: &Server) {
+    let start = Instant::now();
+    until("every task has ended", || tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0).await;
+    assert!(start.elapsed() < Duration::from_millis(400), "{:?} after the end", start.elapsed());
+    assert_eq!(server.io.stats().sockets, 0);
+}
+
 #[tokio::test]
 async fn invariant_12_each_client_is_told_closing_with_a_jittered_after_and_1001() {
     let server = Server::new().await;
@@ -54,6 +62,7 @@ async fn invariant_12_each_client_is_told_closing_with_a_jittered_after_and_1001
     afters.dedup();
     assert!(afters.len() > 30, "they do not come back all at once: {afters:?}");
     assert!(afters.iter().all(|after| *after < 30_000), "{afters:?}");
+    all_is_over(&server).await;
     assert_eq!(reasons.all(), vec!["Shutdown"; 50]);
     let stats = server.io.stats();
     assert_eq!((stats.sockets, stats.rooms, stats.members), (0, 0, 0));
@@ -93,9 +102,8 @@ async fn invariant_12_a_handler_that_never_ends_is_cut_within_the_grace() {
     });
     assert_eq!(shut_down(&server, Duration::from_millis(800)).await, 1, "one was cut short");
     assert_eq!(reading.await.unwrap(), [1001; 3]);
-    until("the handler is cancelled", || log.has("cancelled")).await;
-    assert_eq!(reasons.all(), vec!["Shutdown"; 3]);
-    assert_eq!(server.io.stats().sockets, 0);
+    all_is_over(&server).await;
+    assert_eq!((log.all(), reasons.all()), (vec!["cancelled".to_owned()], vec!["Shutdown".to_owned(); 3]));
 }
 
 #[tokio::test]
@@ -108,9 +116,10 @@ async fn invariant_12_a_peer_that_never_reads_is_cut_within_the_grace() {
     let reading = tokio::spawn(async move { reader.closed().await.0 });
     assert_eq!(shut_down(&server, Duration::from_millis(500)).await, 1, "one was cut short");
     assert_eq!(reading.await.unwrap(), 1001);
-    // FAULT: `Connection::leave` lingers for 1 s, whatever is left of the grace: the task outlives `shutdown`, and
-    // `end`, which comes after `Phase::Ended`, may skip `on_disconnect` (`select!` picks at random).
-    assert_eq!(server.io.stats().sockets, 0, "every task has ended");
+    // However long a close may linger otherwise.
+    all_is_over(&server).await;
+    // FAULT: `end` (connection.rs): `select!` picks at random between `on_disconnect` and `Phase::Ended`: where the cut comes
+    // late, one is skipped that would be done at once (`biased;`, and `continue` in place of `return`).
     assert_eq!(reasons.all(), vec!["Shutdown"; 2], "and each was told");
 }
 
@@ -122,8 +131,7 @@ async fn invariant_12_a_peer_that_never_answers_the_close_frame_is_cut_within_th
     // Shorter than the second for which a close lingers.
     shut_down(&server, Duration::from_millis(400)).await;
     assert_eq!(raw.closed().await.0, 1001);
-    // FAULT: as above.
-    assert_eq!(server.io.stats().sockets, 0, "every task has ended");
+    all_is_over(&server).await;
     assert_eq!(reasons.all(), ["Shutdown"]);
 }
 
@@ -143,6 +151,7 @@ async fn invariant_12_an_on_disconnect_that_hangs_is_cut_within_the_grace() {
     let reading = tokio::spawn(async move { client.closed().await.0 });
     assert_eq!(shut_down(&server, Duration::from_millis(500)).await, 1);
     assert_eq!(reading.await.unwrap(), 1001);
+    all_is_over(&server).await;
     assert_eq!(log.all(), ["cancelled"]);
 }
 
@@ -178,6 +187,7 @@ async fn invariant_12_all_of_it_under_load_stays_within_the_grace() {
         assert_eq!(one.await.unwrap(), 1001);
     }
     emitting.abort();
+    all_is_over(&server).await;
 }
 
 #[tokio::test]
@@ -210,6 +220,7 @@ async fn invariant_12_half_a_handshake_holds_nothing_up() {
     settle().await;
     assert_eq!(shut_down(&server, Duration::from_millis(400)).await, 0);
     until("it is closed", || half.stream.try_read(&mut [0; 100]).is_ok_and(|read| read == 0)).await;
+    all_is_over(&server).await;
 }
 
 #[tokio::test]

@@ -158,7 +158,10 @@ async fn invariant_10_on_disconnect_runs_once_whoever_ends_it() {
     let server = Server::new().await;
     let called = Arc::new(AtomicUsize::new(0));
     let count = called.clone();
-    server.io.on_disconnect(move |_, _| std::future::ready(drop(count.fetch_add(1, Ordering::SeqCst))));
+    server.io.on_disconnect(move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(())
+    });
     server.io.on::<()>("bye", async |socket: Socket, ()| socket.disconnect());
     for round in 0..200u64 {
         let mut client = server.client().await;

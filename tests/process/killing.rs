@@ -89,7 +89,7 @@ async fn the_children_end_with_it() {
 async fn children_get_the_grace_too() {
     // The shell dies of SIGTERM at once; its child needs a moment to put things in order.
     let line = "sh -c 'trap \"sleep 0.2; echo in order; exit\" TERM; echo $$; echo ready; while :; do sleep 0.01; done' & wait";
-    let ready = Ready::new(line).await;
+    let ready = Ready::with(Settings::default().drain(ms(20)), line).await;
     ready.processes.kill("p", DEADLINE).unwrap();
     let seen = ready.ended().await;
     assert_eq!(seen.last()["signal"], "SIGTERM");

@@ -1,5 +1,7 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
+use std::process::Stdio;
+
 use eventwire::Pace;
 use eventwire::process::{Command, Settings};
 
@@ -10,7 +12,12 @@ use crate::watch::*;
 #[test]
 fn nothing_is_left_of_what_has_run() {
     let alone = ["--ignored", "--exact", "leaks::alone", "--nocapture", "--test-threads=1"];
-    let output = std::process::Command::new(std::env::current_exe().unwrap()).args(alone).output().unwrap();
+    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+    let program = program.args(alone).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    // As long as this is held, who reads the program's own input waits for ever.
+    let _input = program.stdin.take();
+    let output = program.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
@@ -31,6 +38,7 @@ async fn alone() {
         let mut viewer = server.client_in("process:seq").await;
         processes.spawn("seq", Command::new("seq").args(["1", "10000"])).unwrap();
         processes.spawn("exits", sh("exit 3")).unwrap();
+        processes.spawn("reads", Command::new("cat")).unwrap();
         processes.spawn("dies", sh("kill -9 $$")).unwrap();
         processes.spawn("leaves", sh("sleep 0.1 & echo hi")).unwrap();
         processes.spawn("ignores", sh("trap '' TERM; sleep 1000 & wait")).unwrap();
@@ -54,7 +62,7 @@ async fn alone() {
     let now = || (descriptors(), tasks());
     until(&format!("{before:?} again, not {:?}", now()), || now() == before).await;
     assert_eq!(server.io.rooms_list().len(), 0);
-    assert_eq!(processes.list().len(), 8, "one of each id");
+    assert_eq!(processes.list().len(), 9, "one of each id");
 }
 
 fn descriptors() -> usize {

@@ -1,6 +1,6 @@
 //! What the tests are written with: a server on port 0, clients whose methods read like
 //! sentences, and waiting for a condition with a deadline.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -435,4 +435,5 @@ impl Client {
 }
 
 mod program;
+#[allow(unused_imports)]
 pub use program::*;
