@@ -6,9 +6,11 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::*;
+use tokio::process::Command;
 
 async fn start(example: &str) -> (Program, SocketAddr) {
     let mut program = Program::example(example, &["127.0.0.1:0"]);
@@ -35,6 +37,17 @@ async fn their_pages_need_nothing_but_themselves() {
         assert!(page.contains("new WebSocket("), "{name}: {page}");
         assert!(!page.contains("src=") && !page.contains("href=") && !page.contains("import "), "{name}: {page}");
     }
+}
+
+#[tokio::test]
+async fn in_a_browser() {
+    browser_is_installed();
+    let ((_chat, chat), (_axum, axum)) = (start("chat").await, start("axum").await);
+    let script = root().join("tests/clients/browser/examples.mjs");
+    let pages = [chat, axum].map(|address| format!("http://{address}/"));
+    let mut browser = Program::start(Command::new("node").arg(script).args(pages));
+    let (status, printed) = browser.ended_within(Duration::from_secs(60)).await;
+    assert!(status.success() && printed.ends_with("2 passed, 0 failed\n"), "{printed}");
 }
 
 // ---- chat

@@ -187,6 +187,7 @@ async fn wrong_arguments_are_named() {
 
 #[tokio::test]
 async fn in_a_browser() {
+    browser_is_installed();
     // The second half of the lines is printed once the script has seen the first.
     let go = std::env::temp_dir().join(format!("eventwire-runner-{}", std::process::id()));
     let go = go.to_str().unwrap();

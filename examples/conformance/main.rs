@@ -39,10 +39,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     socket.set_reuseaddr(true)?;
     socket.bind(listen)?;
     let listener = socket.listen(4096)?;
-    println!("listening on ws://{}/ws", listener.local_addr()?);
-
+    // Before it says that it is ready: whoever reads that may end it at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    println!("listening on ws://{}/ws", listener.local_addr()?);
     tokio::select! {
         served = io.serve(listener) => served?,
         _ = terminate.recv() => {}
@@ -63,8 +63,8 @@ fn arguments() -> Result<(SocketAddr, Config), Box<dyn std::error::Error>> {
                 let file = value()?;
                 let text = std::fs::read_to_string(&file).map_err(|error| format!("`{file}`: {error}"))?;
                 config = match file.ends_with(".toml") {
-                    true => toml::from_str(&text)?,
-                    false => serde_json::from_str(&text)?,
+                    true => toml::from_str(&text).map_err(|error| format!("`{file}`: {error}"))?,
+                    false => serde_json::from_str(&text).map_err(|error| format!("`{file}`: {error}"))?,
                 };
             }
             unknown => return Err(format!("unknown argument `{unknown}`").into()),

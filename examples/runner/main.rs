@@ -160,8 +160,9 @@ async fn main() -> eventwire::Result<()> {
         .route_service("/ws", io.service())
         .with_state(runner);
     let listener = TcpListener::bind(listen).await?;
-    println!("watch at http://{}/", listener.local_addr()?);
+    // Before it is said to be ready.
     let mut terminate = signal(SignalKind::terminate())?;
+    println!("watch at http://{}/", listener.local_addr()?);
     tokio::select! {
         served = async { axum::serve(listener, app).await } => served?,
         _ = terminate.recv() => {}

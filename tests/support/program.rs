@@ -34,6 +34,19 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What `tests/check.sh` has installed.
+pub fn installed(path: &str) -> PathBuf {
+    let path = root().join(path);
+    assert!(path.exists(), "{} is missing: run `tests/check.sh`, or tests/setup.sh alone", path.display());
+    path
+}
+
+/// What a script needs that drives a browser.
+pub fn browser_is_installed() {
+    installed("tests/clients/node/node_modules/playwright-core");
+    installed("/usr/bin/chromium");
+}
+
 /// A program that runs. Dropped, it is told to end, and then killed.
 pub struct Program {
     child: Child,

@@ -22,7 +22,7 @@ export async function withChromium(use, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'eventwire-chromium-'));
   let browser;
   try {
-    const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+    const executablePath = '/usr/bin/chromium';
     browser = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, ...options });
     return await use(browser);
   } finally {
