@@ -23,6 +23,8 @@ pub enum RequestError {
     Disconnected,
     /// The peer answered with an error.
     Refused(Error),
+    /// Its outbox is full; only from broadcasts that may drop.
+    Full,
     /// The answer is not of the type that was asked for.
     Decode(String),
     /// As many requests as `maxPendingAcks` wait for this socket's answers already.
@@ -38,6 +40,7 @@ impl fmt::Display for RequestError {
         match self {
             RequestError::Timeout => f.write_str("no answer came in time"),
             RequestError::Disconnected => f.write_str("the socket is disconnected"),
+            RequestError::Full => f.write_str("the socket's outbox is full"),
             RequestError::Refused(error) => write!(f, "refused: {error}"),
             RequestError::Decode(text) => write!(f, "the answer cannot be read: {text}"),
             RequestError::Limit => f.write_str("too many requests wait for this socket's answers"),
@@ -56,7 +59,8 @@ impl From<RequestError> for Error {
             RequestError::Refused(error) => return error,
             RequestError::Timeout => code::TIMEOUT,
             RequestError::Limit => code::LIMIT,
-            RequestError::Disconnected => "disconnected",
+            RequestError::Full => code::BUSY,
+            RequestError::Disconnected => code::DISCONNECTED,
             _ => code::HANDLER_FAILED,
         };
         Error::new(code, error.to_string())
@@ -122,9 +126,8 @@ impl Acks {
 
     /// Waits no longer.
     pub(crate) fn forget(&self, id: u64) {
-        if let Some(pending) = self.lock().as_mut() {
-            pending.remove(&id);
-        }
+        // Dropped when the lock is released: that wakes whoever waits.
+        drop(self.take(id));
     }
 
     /// Settles the request `id` with what the peer sent as `ack`. Answers to nothing are ignored.

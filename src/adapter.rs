@@ -11,6 +11,7 @@ use futures::stream::{self, BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::config::Overflow;
 use crate::hub::{Hub, SocketId};
 
 /// Why an adapter could not do what was asked.
@@ -41,6 +42,9 @@ pub struct NodeMessage {
     pub data: Box<RawValue>,
     /// Members that do not keep up may miss it.
     pub volatile: bool,
+    /// What happens to members whose outbox is full; `None`: as the configuration of each node says.
+    #[serde(default)]
+    pub overflow: Option<Overflow>,
 }
 
 /// Carries broadcasts between the nodes of a cluster.

@@ -30,7 +30,7 @@ where
 {
     move |handshake| {
         let token = handshake.header("authorization").map(|value| {
-            // The scheme is told in any case (RFC 9110 §11.1); another one is no token of ours.
+            // The case of the scheme does not matter (RFC 9110 §11.1); another one is no token of ours.
             let bearer = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             bearer.map_or("", |(_, token)| token.trim()).to_owned()
         });

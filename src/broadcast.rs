@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::acks::{self, Outcome, RequestError, Waiter};
 use crate::adapter::NodeMessage;
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::handler;
 use crate::hub::{Audience, Delivered, Manner, Member, SocketId, count};
 use crate::io::Io;
-use crate::outbox::{Backlog, Push, wake};
+use crate::outbox::{Push, wake};
 use crate::protocol::{self, Id, Outgoing};
 use crate::socket::Socket;
 
@@ -78,7 +78,8 @@ pub struct Broadcast<'a> {
     except: Option<SocketId>,
     except_more: Vec<SocketId>,
     except_rooms: Vec<&'a str>,
-    overflow: Overflow,
+    /// `None`: as the configuration says.
+    overflow: Option<Overflow>,
     volatile: bool,
     local: bool,
     pace: Option<Pace>,
@@ -94,7 +95,7 @@ impl<'a> Broadcast<'a> {
             except: None,
             except_more: Vec::new(),
             except_rooms: Vec::new(),
-            overflow: io.config().outbox.overflow,
+            overflow: None,
             volatile: false,
             local: false,
             pace: None,
@@ -134,7 +135,7 @@ impl<'a> Broadcast<'a> {
 
     /// What happens to members whose outbox is full, in place of the configuration's policy.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
+        self.overflow = Some(overflow);
         self
     }
 
@@ -190,7 +191,8 @@ impl<'a> Broadcast<'a> {
         };
         let delivered = self.deliver(event, None, &data);
         let goes_on = !self.local && !self.io.adapter().is_local();
-        let lags = self.pace.map(|pace| self.lag(pace)).filter(|limit| delivered.slowest.exceeds(*limit));
+        let lags =
+            self.pace.map(|pace| pace.backlog(self.io.config())).filter(|limit| delivered.slowest.exceeds(*limit));
         if !goes_on && lags.is_none() {
             return Emitting::done(Ok(delivered.members));
         }
@@ -217,11 +219,6 @@ impl<'a> Broadcast<'a> {
         })
     }
 
-    /// What a pace lets wait. Small messages fill an outbox by their number first.
-    fn lag(&self, pace: Pace) -> Backlog {
-        Backlog { bytes: pace.bytes, messages: self.io.config().outbox.messages / 2 }
-    }
-
     fn with_audience<R>(&self, f: impl FnOnce(Audience<'_>) -> R) -> R {
         let mut all = Vec::new();
         let except = match &*self.except_more {
@@ -234,8 +231,12 @@ impl<'a> Broadcast<'a> {
         f(Audience { rooms: self.rooms(), except, except_rooms: &self.except_rooms })
     }
 
+    fn overflow_here(&self) -> Overflow {
+        self.overflow.unwrap_or(self.io.config().outbox.overflow)
+    }
+
     fn deliver(&self, event: &str, id: Option<&Id>, data: &[u8]) -> Delivered {
-        let manner = if self.volatile { Manner::Volatile } else { Manner::Overflow(self.overflow) };
+        let manner = if self.volatile { Manner::Volatile } else { Manner::Overflow(self.overflow_here()) };
         self.with_audience(|audience| self.io.hub().broadcast(audience, manner, event, id, data))
     }
 
@@ -252,14 +253,16 @@ impl<'a> Broadcast<'a> {
             event: event.to_owned(),
             data: RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())?,
             volatile: self.volatile,
+            overflow: self.overflow,
         })
     }
 
     /// Asks each member at this node. The stream brings one result for each, as the answers
-    /// come, and ends when all are there or the time is up; who has not answered by then is told as
+    /// come, and ends when all are there or the time is up; who has not answered by then is reported as
     /// [`Timeout`](RequestError::Timeout).
     ///
-    /// The question is sent by the call itself. Dropping the stream gives up on the rest.
+    /// The question is sent by the call itself, which must be within a Tokio runtime. Dropping the stream gives up
+    /// on the rest. Neither [`volatile`](Broadcast::volatile) nor [`paced`](Broadcast::paced) changes anything.
     pub fn request<A: DeserializeOwned>(self, event: &str, data: impl Serialize) -> Answers<A> {
         let asked = protocol::check_event(event)
             .map_err(RequestError::Name)
@@ -275,7 +278,7 @@ impl<'a> Broadcast<'a> {
                     let room = Some(&**room).filter(|room| !room.is_empty());
                     member.encode(&Outgoing { event, id: Some(&Id::Number(id)), room, seq: None, data })
                 });
-                match member.outbox.push_broadcast(frame, self.overflow) {
+                match member.outbox.push_broadcast(frame, self.overflow_here()) {
                     Push::Queued { waker, displaced, .. } => {
                         count(&member.counters.dropped, displaced);
                         wake(waker);
@@ -284,7 +287,8 @@ impl<'a> Broadcast<'a> {
                     Push::Dropped { waker, count: dropped } => {
                         count(&member.counters.dropped, dropped);
                         wake(waker);
-                        Err(RequestError::Disconnected)
+                        let is_open = member.outbox.is_open();
+                        Err(if is_open { RequestError::Full } else { RequestError::Disconnected })
                     }
                     Push::Full | Push::Closed => Err(RequestError::Disconnected),
                 }
@@ -297,7 +301,7 @@ impl<'a> Broadcast<'a> {
         }
         let open = vec![true; members.len()];
         let members: Vec<_> = members.into_iter().map(|(_, member)| member).collect();
-        let timer = Box::pin(tokio::time::sleep_until(Instant::now() + self.timeout));
+        let timer = Box::pin(tokio::time::sleep(self.timeout));
         let outstanding = members.len();
         Answers { id, members, open, outstanding, late: None, answers, timer, answer: PhantomData }
     }
@@ -338,7 +342,11 @@ impl<A: DeserializeOwned> Stream for Answers<A> {
         if this.outstanding == 0 {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(Some((index, outcome))) = this.answers.poll_recv(cx) {
+        while let Poll::Ready(Some((index, outcome))) = this.answers.poll_recv(cx) {
+            if !this.open[index] {
+                // It came just when it was told to be late.
+                continue;
+            }
             let answer = outcome.and_then(|packet| {
                 handler::decode(&packet).map_err(|error| RequestError::Decode(error.message().to_owned()))
             });

@@ -5,9 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::encode;
 use crate::error::Error;
-use crate::protocol::{Dialect, Outgoing};
+use crate::hub::Member;
 
 /// Why a socket is gone, as `on_disconnect` is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,13 +122,10 @@ impl Ending {
     }
 
     /// The `closing` event and the close frame.
-    pub(crate) fn farewell(&self, dialect: &dyn Dialect) -> [Bytes; 2] {
+    pub(crate) fn farewell(&self, member: &Member) -> [Bytes; 2] {
         let (code, text, reconnect) = self.reason.told();
         let reason = self.text.as_deref().unwrap_or(text);
         let closing = Closing { code, reason, reconnect, after: self.after.as_millis() as u64 };
-        // Texts and numbers: there is nothing in it that cannot be written.
-        let data = encode::json(&closing).map(|data| data.to_vec()).unwrap_or_default();
-        let packet = Outgoing { event: "closing", id: None, room: None, seq: None, data: &data };
-        [encode::frame(dialect, &packet), crate::frame::close(self.reason.close_code(), code)]
+        [member.tell("closing", None, &closing), crate::frame::close(self.reason.close_code(), code)]
     }
 }

@@ -13,7 +13,8 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// What happens to a broadcast for a member whose outbox is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Overflow {
     /// The member is disconnected with 1008 and `closing` `slow`: it may come back and ask for
@@ -112,12 +113,13 @@ pub struct Config {
     pub write_timeout: Duration,
     /// Connections at once. Default unlimited.
     pub max_connections: Option<usize>,
-    /// Connections at once from one IP address. Default unlimited.
+    /// Connections at once from one IP address, where that is known (see
+    /// [`Handshake::peer`](crate::Handshake::peer)). Default unlimited.
     pub max_connections_per_address: Option<usize>,
     /// Messages that are no envelope and are answered so; the next one closes with 1008. Default 16.
     pub max_invalid_frames: usize,
-    /// What a connection reads at once, in bytes; it keeps a buffer of this size. Default 4 KiB:
-    /// larger ones cost memory and the zeroing of it before each read, and were not faster.
+    /// The buffer that a connection keeps for what it has not put together yet, in bytes. Default 4 KiB. (The
+    /// system is read 64 KiB at a time, into a buffer that all connections of a thread share.)
     pub read_buffer: usize,
     /// The queue to a peer.
     pub outbox: OutboxLimits,
@@ -167,7 +169,7 @@ impl Default for Config {
     }
 }
 
-/// A key of [`Config`] that is unknown, or whose value cannot be.
+/// A key of [`Config`] that is unknown, or whose value is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     key: String,
@@ -200,10 +202,10 @@ impl From<ConfigError> for crate::Error {
 }
 
 impl Config {
-    /// Checks that the values can be and fit together. Whatever takes a `Config` does this.
+    /// Checks that the values are valid and fit together. Whatever takes a `Config` does this.
     ///
     /// # Errors
-    /// The first key that cannot be.
+    /// The first key that is not valid.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let counts = [
             ("maxMessage", self.max_message, 128),

@@ -24,7 +24,6 @@ use self::reader::{Incoming, Reader};
 use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::Rate;
-use crate::encode;
 use crate::error::{Error, code};
 use crate::handshake::Handshake;
 use crate::hub::{Member, SocketId, Spoken, count};
@@ -72,8 +71,35 @@ pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, admitted: Admi
             drop(admitted);
         }
     };
+    // Before anybody has the socket: it is the first frame, whatever else is emitted.
+    let connected = connected(&socket);
+    socket.member().outbox.push_reply(connected);
     tokio::spawn(task);
     socket
+}
+
+/// The first frame.
+fn connected(socket: &Socket) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Connected {
+        id: SocketId,
+        session: Option<String>,
+        recovered: bool,
+        protocol: u32,
+        ping_interval: u64,
+        max_message: usize,
+    }
+    let config = socket.config();
+    let connected = Connected {
+        id: socket.id(),
+        session: None,
+        recovered: false,
+        protocol: protocol::VERSION,
+        ping_interval: config.ping_interval.as_millis() as u64,
+        max_message: config.max_message,
+    };
+    socket.member().tell("connected", None, &connected)
 }
 
 async fn run(socket: Socket, upgraded: Upgraded) {
@@ -103,7 +129,7 @@ fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
         Err(upgraded) => upgraded,
     };
     // What axum serves with.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "server", feature = "axum"))]
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
@@ -112,15 +138,24 @@ fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_already: Bytes) {
-    let reason = {
+    let running = async {
         let mut connection = Connection::new(socket.clone(), io, &read_already);
         // It is a part of the HTTP connection's buffer, and would keep all of it.
         drop(read_already);
-        connection.open();
+        socket.io().connect(&socket);
         poll_fn(|cx| connection.poll(cx)).await
     };
+    // Whatever fails in here, nothing of the socket stays behind.
+    let reason = AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|panic| {
+        socket.io().count_panic();
+        tracing::error!(panic = panic_text(&*panic), "a connection failed");
+        DisconnectReason::Failed
+    });
     // Boxed: while the connection lives, its end takes no place.
     Box::pin(end(&socket, reason)).await;
+    // Handlers may hold sockets, this one among them, and so would keep it for ever.
+    socket.router().clear();
+    socket.inbox().clear();
 }
 
 /// The end of a socket, in order. The outbox closes first: that decides it.
@@ -142,8 +177,10 @@ async fn end(socket: &Socket, reason: DisconnectReason) {
             let (socket, reason) = (socket.clone(), reason.clone());
             let handled = AssertUnwindSafe(async move { handler(socket, reason).await }).catch_unwind();
             let outcome = tokio::select! {
+                // What is done at once is done, however late it is.
+                biased;
                 outcome = tokio::time::timeout(io.config().handler_timeout, handled) => outcome,
-                () = io.life().reached(Phase::Ended) => return,
+                () = io.life().reached(Phase::Ended) => continue,
             };
             match outcome {
                 Ok(Ok(())) => {}
@@ -229,38 +266,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timer: Box::pin(tokio::time::sleep(config.ping_interval)),
             timer_is_set: false,
             is_paused: false,
-            has_replied: false,
+            // By `connected`.
+            has_replied: true,
             waits_for_replies: false,
             invalid_frames: 0,
             bucket,
             io,
             socket,
         }
-    }
-
-    /// `connected` goes first; then others may know this socket.
-    fn open(&mut self) {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Connected {
-            id: SocketId,
-            session: Option<String>,
-            recovered: bool,
-            protocol: u32,
-            ping_interval: u64,
-            max_message: usize,
-        }
-        let config = self.socket.config();
-        let connected = Connected {
-            id: self.socket.id(),
-            session: None,
-            recovered: false,
-            protocol: protocol::VERSION,
-            ping_interval: config.ping_interval.as_millis() as u64,
-            max_message: config.max_message,
-        };
-        self.reply("connected", None, &connected);
-        self.socket.io().connect(&self.socket);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
@@ -281,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Ready(over);
         }
         // All is sent that reading waited for: nothing else would wake it.
-        if self.waits_for_replies && self.replies_have_room() {
+        if matches!(self.state, State::Open) && self.waits_for_replies && self.replies_have_room() {
             cx.waker().wake_by_ref();
         }
         self.watch(now, cx)
@@ -307,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         self.socket.member().end(ending.clone());
-        self.writer.leave(&ending.farewell(&*self.socket.member().spoken.dialect));
+        self.writer.leave(&ending.farewell(self.socket.member()));
         // After a fault in its frames, nothing more can be made of what the peer sends.
         let can_read = !matches!(
             ending.reason,
@@ -477,6 +490,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let frame = member.encode(&pong);
                 self.push_reply(frame);
             }
+            // The answer to a ping of the application's, or a sign of life.
+            "pong" if packet.id().is_none() => {}
             "subscribe" | "unsubscribe" => self.admit(packet, now, cx),
             event if protocol::RESERVED.contains(&event) => {
                 self.refuse(Some(&packet), &Error::forbidden("this event is the server's"));
@@ -513,14 +528,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(packet) if id.is_none() => self.socket.error_frame(None, &error.clone().about(packet.event())),
             _ => self.socket.error_frame(id, error),
         };
-        self.push_reply(frame);
-    }
-
-    /// Something that the read loop itself says.
-    fn reply<T: Serialize>(&mut self, event: &str, id: Option<&Id>, data: &T) {
-        // Texts and numbers: there is nothing in it that cannot be written.
-        let data = encode::json(data).map_or_else(|_| b"null".to_vec(), |data| data.to_vec());
-        let frame = self.socket.member().encode(&Outgoing { event, id, room: None, seq: None, data: &data });
         self.push_reply(frame);
     }
 

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::error::{Error, code};
 use crate::handler::BoxFuture;
+use crate::outbox::Backlog;
 use crate::protocol::NameError;
 
 /// Why something was not emitted.
@@ -42,7 +44,7 @@ impl std::error::Error for EmitError {}
 impl From<EmitError> for Error {
     fn from(error: EmitError) -> Error {
         let code = match error {
-            EmitError::Disconnected => "disconnected",
+            EmitError::Disconnected => code::DISCONNECTED,
             EmitError::Full => code::BUSY,
             _ => code::HANDLER_FAILED,
         };
@@ -53,7 +55,8 @@ impl From<EmitError> for Error {
 /// An emit. The message is encoded, and queued where there is room, by the call itself; what is
 /// awaited is room in a full outbox, other nodes, or the pace that was asked for.
 ///
-/// Cancel safe: dropped while it waits for room, nothing was queued.
+/// Cancel safe: dropped while it waits for room, nothing was queued. A broadcast has reached the members here by
+/// then, though not other nodes; one that keeps pace was sent.
 #[must_use = "an emit waits for room only when it is awaited"]
 pub struct Emitting<T>(State<T>);
 
@@ -118,6 +121,11 @@ impl Pace {
     /// that an outbox holds.
     pub fn slowest(bytes: usize) -> Pace {
         Pace { bytes, at_most: Duration::from_secs(10) }
+    }
+
+    /// What it lets wait. Small messages fill an outbox by their number first.
+    pub(crate) fn backlog(self, config: &Config) -> Backlog {
+        Backlog { bytes: self.bytes, messages: config.outbox.messages / 2 }
     }
 
     /// Goes on after this time anyway. Default 10 s.

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The codes of `error` that Eventwire itself sends; applications name their own beside them.
+/// The codes of `error` that the protocol knows; applications name their own beside them.
 pub mod code {
     /// The payload is not what the handler takes; `details.path` says where.
     pub const INVALID_PAYLOAD: &str = "invalid_payload";
@@ -19,12 +19,14 @@ pub mod code {
     pub const FORBIDDEN: &str = "forbidden";
     /// There is no such thing.
     pub const NOT_FOUND: &str = "not_found";
-    /// Larger than a limit.
+    /// Larger than a limit: the headers at the door, or what an application bounds.
     pub const TOO_LARGE: &str = "too_large";
     /// More events a second than allowed.
     pub const RATE_LIMITED: &str = "rate_limited";
     /// A cap such as `maxSubscriptions` is reached.
     pub const LIMIT: &str = "limit";
+    /// The socket that was meant is gone.
+    pub const DISCONNECTED: &str = "disconnected";
     /// Not now: a queue is full.
     pub const BUSY: &str = "busy";
     /// It took too long.
@@ -135,7 +137,7 @@ impl std::error::Error for Error {}
 
 /// An error that a handler may return.
 ///
-/// It holds for everything that becomes an [`Error`]: texts and common errors are answered with
+/// It is implemented for everything that becomes an [`Error`]: texts and common errors are answered with
 /// the code `handler_failed`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of an event handler",
@@ -174,6 +176,9 @@ handler_failed!(
     std::string::FromUtf8Error,
     Box<dyn std::error::Error>,
     Box<dyn std::error::Error + Send + Sync>,
+    crate::NameError,
+    crate::AdapterError,
+    crate::ParseSocketIdError,
     tokio::task::JoinError,
     tokio::time::error::Elapsed,
 );

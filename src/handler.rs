@@ -18,7 +18,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A handler of events whose payload is a `T`: any `Fn(Socket, T)` that returns a future.
 ///
-/// Closures, named `async fn`s and `async |socket, data|` without captures hold; a closure that
+/// Closures, named `async fn`s and `async |socket, data|` without captures are handlers; a closure that
 /// needs something of its surroundings clones it inside:
 ///
 /// ```
@@ -57,7 +57,7 @@ where
 
 /// What a handler may return: its return value is the acknowledgement.
 ///
-/// It holds for `()` (which leaves the answer to the next listener, and is `null` after the
+/// It is implemented for `()` (which leaves the answer to the next listener, and is `null` after the
 /// last), numbers, `bool`, texts, `Vec`, `Option`, [`Value`], [`Ack`], and `Result<T, E>` with
 /// any serialisable `T`, so that a type of one's own is returned as `Ok(value)`, or as
 /// [`ok`]`(value)`, which spares naming the error.

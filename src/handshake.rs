@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 /// What `authenticate` may return of a user: anything that can name it.
 ///
-/// It holds for texts and for `Option` of whatever it holds for; `None` is a guest. A type of one's own
-/// names its user and is had back by [`Handshake::auth`].
+/// Texts can, and `Option` of whatever can; `None` is a guest. A type of one's own
+/// names its user, and [`Handshake::auth`] gives it back.
 ///
 /// ```
 /// struct Claims { subject: String, admin: bool }

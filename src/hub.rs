@@ -19,7 +19,7 @@ use crate::config::{Config, Overflow};
 use crate::encode;
 use crate::outbox::{Backlog, Outbox, Push};
 use crate::protocol::{Dialect, Id, Outgoing};
-use crate::rooms::{Census, Change, Joined, Refusal, Room, RoomState, Rooms};
+use crate::rooms::{Census, Change, Joined, NotJoined, Room, RoomState, Rooms};
 
 /// Names a socket, in the whole cluster and over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub(crate) struct Member {
     joined: Joined,
 }
 
-/// What a connection counts. Only its own task adds, so that counting costs no shared cache line.
+/// What is counted for a connection: mostly by its own task, so that it costs no shared cache line.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) messages_in: AtomicU64,
@@ -97,7 +97,7 @@ pub(crate) struct Counters {
     pub(crate) dropped: AtomicU64,
 }
 
-/// Adds to a counter that one task at a time writes.
+/// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
@@ -112,6 +112,13 @@ impl Member {
             counters: Counters::default(),
             joined: Joined::default(),
         }
+    }
+
+    /// Encodes what the protocol itself says: texts, numbers and JSON, of which nothing cannot be written.
+    pub(crate) fn tell<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Bytes {
+        let json = encode::json(data);
+        let data = json.as_ref().map_or(&b"null"[..], |json| json);
+        self.encode(&Outgoing { event, id, room: None, seq: None, data })
     }
 
     pub(crate) fn encode(&self, packet: &Outgoing<'_>) -> Bytes {
@@ -218,7 +225,7 @@ impl Hub {
         member.joined.leave_all(&self.rooms, member.id)
     }
 
-    pub(crate) fn join(&self, member: &Arc<Member>, room: &str, at_most: Option<usize>) -> Result<Change, Refusal> {
+    pub(crate) fn join(&self, member: &Arc<Member>, room: &str, at_most: Option<usize>) -> Result<Change, NotJoined> {
         member.joined.join(&self.rooms, member, room, at_most)
     }
 

@@ -90,6 +90,12 @@ impl Inbox {
         Some((lane, packet))
     }
 
+    /// The socket is gone: nothing is kept.
+    pub(crate) fn clear(&self) {
+        let state = std::mem::take(&mut *self.lock());
+        drop(state);
+    }
+
     pub(crate) fn fill(&self) -> Fill {
         let state = self.lock();
         let holds = |times: usize| {

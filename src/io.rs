@@ -18,7 +18,7 @@ use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
 use crate::handler::{self, AnyEvent, Connect, Handler, RawEvent, Typed, Welcome};
 use crate::handshake::{Handshake, IntoPrincipal};
-use crate::hub::{Audience, Hub, Manner, Member, SocketId, Spoken};
+use crate::hub::{Audience, Hub, Manner, Member, SocketId, Spoken, count};
 use crate::modules::Module;
 use crate::protocol::{Dialect, Json};
 use crate::rooms::Change;
@@ -122,7 +122,7 @@ impl IoBuilder {
     /// The `Io`.
     ///
     /// # Errors
-    /// The first key of the configuration that cannot be.
+    /// The first key of the configuration that is not valid.
     pub fn build(self) -> Result<Io, ConfigError> {
         self.config.validate()?;
         Ok(self.build_valid())
@@ -186,7 +186,7 @@ impl Io {
         &self.0.extensions
     }
 
-    /// Adds a module, such as [`Processes`](crate::process::Processes), and returns its handle.
+    /// Adds a module, such as [`process`](crate::modules), and returns its handle.
     pub fn install<M: Module>(&self, module: M) -> M::Handle {
         module.install(self)
     }
@@ -218,7 +218,9 @@ impl Io {
         P: IntoPrincipal,
     {
         let check = upgrade::authenticate(check);
-        *self.0.authenticate.write().unwrap_or_else(PoisonError::into_inner) = Some(check);
+        let before = self.0.authenticate.write().unwrap_or_else(PoisonError::into_inner).replace(check);
+        // Here, where no lock is held: what it captured is user code.
+        drop(before);
     }
 
     /// Lets nobody in, with 503, unless [`authenticate`](Io::authenticate) has been given a
@@ -240,7 +242,8 @@ impl Io {
         self.0.router.on_connect(Box::new(Connect(handler)));
     }
 
-    /// Calls `handler` once for each socket, last, when it is gone; before the socket's own.
+    /// Calls `handler` once for each socket, last, when it is gone; before the socket's own. It may take
+    /// `handlerTimeout`.
     pub fn on_disconnect<F, Fut>(&self, handler: F)
     where
         F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
@@ -253,6 +256,8 @@ impl Io {
 
     /// Calls `handler` for each `event` of every socket. It costs nothing per connection. See
     /// [`Socket::on`]; listeners of the `Io` come before the socket's own.
+    ///
+    /// A handler has its `Io` by [`Socket::io`]. One that captures it instead keeps it for ever.
     ///
     /// # Panics
     /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
@@ -457,10 +462,13 @@ impl Io {
         self.listen_to_others();
         self.lock_sockets().insert(socket.id(), socket.clone());
         self.0.hub.connect(socket.member());
-        count_one(&self.0.totals.connected);
+        count(&self.0.totals.connected, 1);
         // It may have come through the door before shutdown began, and be here only now.
         if self.life().phase() != Phase::Running {
             self.tell_to_come_back(socket, 1);
+            if self.life().phase() >= Phase::Cut {
+                socket.member().outbox.cut();
+            }
         }
     }
 
@@ -524,14 +532,10 @@ impl Io {
         let rooms: Vec<&str> = message.rooms.iter().map(String::as_str).collect();
         let except_rooms: Vec<&str> = message.except_rooms.iter().map(String::as_str).collect();
         let audience = Audience { rooms: &rooms, except: &message.except, except_rooms: &except_rooms };
-        let overflow = Manner::Overflow(self.0.config.outbox.overflow);
+        let overflow = Manner::Overflow(message.overflow.unwrap_or(self.0.config.outbox.overflow));
         let manner = if message.volatile { Manner::Volatile } else { overflow };
         self.0.hub.broadcast(audience, manner, &message.event, None, message.data.get().as_bytes());
     }
-}
-
-fn count_one(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl fmt::Debug for Io {

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ use crate::subscriptions;
 /// How long `on_connect` may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a cancelled handler may take to notice.
+const CANCEL_LIMIT: Duration = Duration::from_millis(50);
+
 /// After so many events a task that drains an inbox lets others run.
 const EVENTS_A_TURN: usize = 64;
 
@@ -53,9 +56,9 @@ struct Places {
     free: Arc<Semaphore>,
 }
 
-impl Default for Places {
-    fn default() -> Places {
-        Places { all: 0, free: Arc::new(Semaphore::new(0)) }
+impl Places {
+    fn new(all: usize) -> Places {
+        Places { all, free: Arc::new(Semaphore::new(all)) }
     }
 }
 
@@ -72,14 +75,11 @@ impl Lane {
     }
 
     fn places(&mut self, listener: &Listener, concurrent: usize) -> Arc<Semaphore> {
-        let places = self.places.entry(listener.id).or_default();
-        // Set anew, it holds from now on; those that run keep their place.
-        if concurrent > places.all {
-            places.free.add_permits(concurrent - places.all);
-        } else {
-            places.free.forget_permits(places.all - concurrent);
+        let places = self.places.entry(listener.id).or_insert_with(|| Places::new(concurrent));
+        if places.all != concurrent {
+            // Those that run keep their place among the old ones.
+            *places = Places::new(concurrent);
         }
-        places.all = concurrent;
         places.free.clone()
     }
 
@@ -281,7 +281,12 @@ impl Turn {
                 return Stage::Done;
             }
             Kind::Later(future) => {
-                self.detach(socket, Running { future: Guarded::new(future), limit, timer: None, place: None });
+                let running = Running { future: Guarded::new(future), limit, timer: None, place: None };
+                // As many as the inbox holds may answer later; the next one holds the lane, and so its peer.
+                if socket.tasks().len() >= socket.config().inbox.messages {
+                    return Stage::Running(running);
+                }
+                self.detach(socket, running);
                 return Stage::Next;
             }
             kind => Answer(kind),
@@ -467,7 +472,7 @@ struct TasksState {
 
 impl Tasks {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.closed {
             return;
         }
@@ -477,12 +482,24 @@ impl Tasks {
         set.spawn(task);
     }
 
+    /// How many run.
+    pub(crate) fn len(&self) -> usize {
+        let mut state = self.lock();
+        let Some(set) = &mut state.set else { return 0 };
+        while set.try_join_next().is_some() {}
+        set.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TasksState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for all tasks until `deadline`, and cancels those that are left.
     pub(crate) async fn finish(&self, deadline: impl Future<Output = ()>) {
         tokio::pin!(deadline);
         loop {
             let set = {
-                let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.lock();
                 // A task may have started another one meanwhile.
                 let set = state.set.take().filter(|set| !set.is_empty());
                 state.closed |= set.is_none();
@@ -493,10 +510,19 @@ impl Tasks {
             tokio::select! {
                 () = all => {}
                 () = &mut deadline => {
-                    let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.closed = true;
-                    // Dropping a set cancels its tasks.
-                    state.set = None;
+                    let mut late = {
+                        let mut state = self.lock();
+                        state.closed = true;
+                        state.set.take().unwrap_or_default()
+                    };
+                    set.abort_all();
+                    late.abort_all();
+                    // One that is being polled ends with that; one that blocks is not waited for.
+                    let gone = async {
+                        while set.join_next().await.is_some() {}
+                        while late.join_next().await.is_some() {}
+                    };
+                    let _ = tokio::time::timeout(CANCEL_LIMIT, gone).await;
                     return;
                 }
             }

@@ -146,6 +146,11 @@ impl State {
         Push::Queued { backlog: self.waiting, waker: self.unpark(), displaced: 0 }
     }
 
+    /// The peer's dialect has no such message: there is nothing to queue.
+    fn pass(&self) -> Push {
+        Push::Queued { backlog: self.waiting, waker: None, displaced: 0 }
+    }
+
     fn unpark(&mut self) -> Option<Waker> {
         if !self.parked {
             return None;
@@ -192,8 +197,7 @@ impl Outbox {
             return Push::Closed;
         }
         if frame.is_empty() && kind != Kind::Reserved {
-            // The peer's dialect has no such message.
-            return Push::Queued { backlog: state.waiting, waker: None, displaced: 0 };
+            return state.pass();
         }
         if !state.has_room(frame.len(), &self.limits) {
             return Push::Full;
@@ -239,6 +243,9 @@ impl Outbox {
         if !state.is_open() {
             return Push::Closed;
         }
+        if frame.is_empty() {
+            return state.pass();
+        }
         if state.blocked || !state.has_room(frame.len(), &self.limits) {
             return Push::Dropped { waker: None, count: 1 };
         }
@@ -250,6 +257,9 @@ impl Outbox {
         let mut state = self.lock();
         if !state.is_open() {
             return Push::Closed;
+        }
+        if frame.is_empty() {
+            return state.pass();
         }
         if !state.has_room(frame.len(), &self.limits) {
             match overflow {

@@ -188,7 +188,7 @@ pub(crate) enum Change {
 
 /// Why a member is not in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum NotJoined {
     Gone,
     TooMany,
 }
@@ -211,16 +211,16 @@ impl Joined {
         member: &Arc<Member>,
         name: &str,
         at_most: Option<usize>,
-    ) -> Result<Change, Refusal> {
+    ) -> Result<Change, NotJoined> {
         let mut state = self.lock();
         if state.gone {
-            return Err(Refusal::Gone);
+            return Err(NotJoined::Gone);
         }
         if state.rooms.contains_key(name) {
             return Ok(Change::None);
         }
         if at_most.is_some_and(|most| state.rooms.len() >= most && state.subscriptions() >= most) {
-            return Err(Refusal::TooMany);
+            return Err(NotJoined::TooMany);
         }
         let (room, is_new) = rooms.insert(name, member);
         state.rooms.insert(room.name.clone(), Membership { room, subscribed: at_most.is_some() });

@@ -78,10 +78,11 @@ pub struct ListenerId {
 impl ListenerId {
     /// Up to `n` events of each socket run at a time: the lane goes on once the handler has
     /// started. At `n` running, it waits. Without this, one socket's events are handled one
-    /// after another.
+    /// after another; 0 means that again.
     pub fn concurrent(self, n: usize) -> ListenerId {
         if let Some(listener) = self.listener.upgrade() {
-            listener.concurrent.store(n, Ordering::Relaxed);
+            // What a semaphore counts has an end; so many never run.
+            listener.concurrent.store(n.min(u16::MAX.into()), Ordering::Relaxed);
         }
         self
     }
@@ -217,24 +218,30 @@ impl Router {
 
     /// Returns how many listeners were taken away.
     pub(crate) fn off(&self, off: &Off<'_>) -> usize {
-        self.change(|table| {
-            let before = table.registered.len();
-            let mut events = Vec::new();
-            table.registered.retain(|listener| {
-                let goes = match *off {
-                    Off::Event(event) => listener.event.as_deref() == Some(event),
-                    Off::Listener(id) => listener.id == id,
-                };
-                if goes {
-                    events.push(listener.event.clone());
-                }
-                !goes
-            });
-            for event in events {
-                table.renew(event.as_deref());
+        let hits = |listener: &Arc<Listener>| match *off {
+            Off::Event(event) => listener.event.as_deref() == Some(event),
+            Off::Listener(id) => listener.id == id,
+        };
+        if !self.table().is_some_and(|table| table.registered.iter().any(hits)) {
+            return 0;
+        }
+        let gone = self.change(|table| {
+            let gone: Vec<_> = table.registered.extract_if(.., |listener| hits(listener)).collect();
+            for listener in &gone {
+                table.renew(listener.event.as_deref());
             }
-            before - table.registered.len()
-        })
+            gone
+        });
+        // They are dropped here, where no lock is held: what they captured is user code.
+        gone.len()
+    }
+
+    /// The socket is gone: its listeners go, and what they hold with them.
+    pub(crate) fn clear(&self) {
+        let table = self.table.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.generation.fetch_add(1, Ordering::Release);
+        // Here, where no lock is held: it is user code.
+        drop(table);
     }
 
     pub(crate) fn table(&self) -> Option<Arc<Table>> {

@@ -92,9 +92,12 @@ pub(crate) struct Rules {
 impl Rules {
     fn set(&self, pattern: Pattern, allow: Allow) {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        rules.retain(|(known, _)| *known != pattern);
+        let replaced: Vec<_> = rules.extract_if(.., |(known, _)| *known == pattern).collect();
         let index = rules.partition_point(|(known, _)| known.rank() >= pattern.rank());
         rules.insert(index, (pattern, allow));
+        drop(rules);
+        // Here, where no lock is held: what it captured is user code.
+        drop(replaced);
     }
 
     pub(crate) fn find(&self, room: &str) -> Option<Allow> {

@@ -79,13 +79,13 @@ mod listening {
     use crate::io::Io;
     use crate::shutdown::Phase;
     use crate::socket::Socket;
-    use crate::upgrade::{self, PeerAddr};
+    use crate::upgrade::{self, MAX_HEADERS, PeerAddr};
 
     /// So many connections may wait to be accepted: a page reload of thousands comes at once.
     const BACKLOG: u32 = 4096;
 
-    /// All headers together; beyond it the answer is 431.
-    const MAX_HEADERS: usize = 32 * 1024;
+    /// What a handshake that took too long is given to be told so.
+    const REFUSAL: Duration = Duration::from_millis(500);
 
     /// How long accepting pauses when the system refuses, as when it is out of file descriptors.
     const PAUSE: Duration = Duration::from_millis(50);
@@ -109,11 +109,24 @@ mod listening {
         }
     }
 
-    impl std::error::Error for AcceptError {}
+    impl std::error::Error for AcceptError {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            match self {
+                AcceptError::Refused => None,
+                AcceptError::Io(error) => Some(error),
+            }
+        }
+    }
+
+    impl From<AcceptError> for Error {
+        fn from(error: AcceptError) -> Error {
+            Error::new("accept", error.to_string())
+        }
+    }
 
     impl Io {
         /// Listens at an address and serves whoever comes, at every path, until
-        /// [`shutdown`](Io::shutdown) begins.
+        /// [`shutdown`](Io::shutdown) is through. Cancel safe: dropped, it accepts no more.
         ///
         /// # Errors
         /// When the address cannot be listened at.
@@ -141,7 +154,7 @@ mod listening {
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
-                    () = &mut closing => return Ok(()),
+                    () = &mut closing => break,
                 };
                 match accepted {
                     Ok((stream, peer)) => {
@@ -159,10 +172,16 @@ mod listening {
                     }
                 }
             }
+            // Nobody waits to be accepted; and who returns from here may end the runtime.
+            drop(listener);
+            self.life().reached(Phase::Ended).await;
+            Ok(())
         }
 
         /// Serves one stream of whatever kind: does the opening handshake on it and returns the socket,
-        /// which runs from then on as a task.
+        /// which runs from then on as a task. Register handlers on the `Io` or in
+        /// [`on_connect`](Io::on_connect): those registered on the socket that this returns may miss its first
+        /// events. Dropped before it is done, the stream is closed.
         ///
         /// # Errors
         /// [`AcceptError`].
@@ -197,7 +216,7 @@ mod listening {
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
             let served = tokio::select! {
-                served = tokio::time::timeout(limit, connection) => served,
+                served = tokio::time::timeout(limit + REFUSAL, connection) => served,
                 () = self.life().reached(Phase::Cut) => return Err(AcceptError::Refused),
             };
             let failed = |error: Box<dyn std::error::Error + Send + Sync>| AcceptError::Io(io::Error::other(error));

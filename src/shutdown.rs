@@ -106,8 +106,10 @@ impl Io {
     /// 1001, and handlers and `on_disconnect` end. What is not done shortly before the grace is over
     /// is cut. Returns how many connections were cut short.
     ///
-    /// Called again, it waits for the same end.
+    /// Called again, the grace that is over first holds. Cancel safe: dropped, it goes on when it is called again.
     pub async fn shutdown(&self, grace: Duration) -> usize {
+        // For ever is a year.
+        let grace = grace.min(Duration::from_secs(365 * 24 * 3600));
         let end = Instant::now() + grace;
         // What is left for the cut itself, and then for `on_disconnect`.
         let cut = end - (grace / 4).min(Duration::from_millis(200));

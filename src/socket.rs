@@ -25,9 +25,9 @@ use crate::hub::{Member, SocketId, count};
 use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::lane::Tasks;
-use crate::outbox::{Backlog, Push, wake};
+use crate::outbox::{Push, wake};
 use crate::protocol::{self, Id, Outgoing};
-use crate::rooms::Refusal;
+use crate::rooms::NotJoined;
 use crate::router::{ListenerId, Off, Router};
 
 /// One connected peer: a cheap handle.
@@ -75,7 +75,7 @@ impl From<JoinError> for Error {
     fn from(error: JoinError) -> Error {
         let code = match error {
             JoinError::Name => code::FORBIDDEN,
-            JoinError::Disconnected => "disconnected",
+            JoinError::Disconnected => code::DISCONNECTED,
             JoinError::Adapter(_) => code::BUSY,
         };
         Error::new(code, error.to_string())
@@ -175,7 +175,7 @@ impl Socket {
     /// Sends an event. It is encoded at once; the future waits for room in the outbox, which is
     /// how back-pressure reaches whoever produces.
     ///
-    /// Events of one task arrive in the order of the calls.
+    /// Events of one task that awaits each arrive in that order.
     ///
     /// # Errors
     /// When the socket is disconnected, the name cannot be an event's, or the data cannot be
@@ -244,7 +244,8 @@ impl Socket {
 
     // ---- rooms
 
-    /// Joins a room, which is made if there is none. Rooms joined so do not count toward `maxSubscriptions`.
+    /// Joins a room, which is made if there is none. Rooms joined so do not count toward `maxSubscriptions`;
+    /// the client may leave them by `unsubscribe`. Cancel safe: dropped, it has joined or not.
     ///
     /// # Errors
     /// [`JoinError`].
@@ -257,7 +258,7 @@ impl Socket {
         let joined = self.io().hub().join(self.member(), room, None);
         drop(joining);
         joined.map(drop).map_err(|refusal| match refusal {
-            Refusal::Gone | Refusal::TooMany => JoinError::Disconnected,
+            NotJoined::Gone | NotJoined::TooMany => JoinError::Disconnected,
         })
     }
 
@@ -332,9 +333,7 @@ impl Socket {
 
     /// An `error`, encoded for this socket.
     pub(crate) fn error_frame(&self, id: Option<&Id>, error: &Error) -> Bytes {
-        // Texts and JSON: there is nothing in an error that cannot be written.
-        let data = encode::json(error).map_or_else(|_| b"null".to_vec(), |data| data.to_vec());
-        self.member().encode(&Outgoing { event: "error", id, room: None, seq: None, data: &data })
+        self.member().tell("error", id, error)
     }
 
     fn send(&self, frame: Bytes) -> Emitting<()> {
@@ -404,14 +403,15 @@ impl Paced<'_> {
     ///
     /// # Errors
     /// As [`Socket::emit`].
-    pub async fn emit<T: Serialize>(&self, event: &str, data: T) -> Result<(), EmitError> {
-        let sending = self.0.emit(event, data);
-        sending.await?;
-        let limit = Backlog { bytes: self.1.bytes, messages: self.0.config().outbox.messages / 2 };
-        let drained = self.0.member().outbox.drained_to(limit);
-        // Not an error: the pace was kept as long as was asked for.
-        let _ = tokio::time::timeout(self.1.at_most, drained).await;
-        Ok(())
+    pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Emitting<()> {
+        let (sending, member, pace) = (self.0.emit(event, data), self.0.member().clone(), self.1);
+        let limit = pace.backlog(self.0.config());
+        Emitting::waiting(async move {
+            sending.await?;
+            // Not an error: the pace was kept as long as was asked for.
+            let _ = tokio::time::timeout(pace.at_most, member.outbox.drained_to(limit)).await;
+            Ok(())
+        })
     }
 }
 

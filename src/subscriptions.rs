@@ -11,7 +11,7 @@ use crate::handler::{Answer, BoxFuture, Kind};
 use crate::io::Joining;
 use crate::lane;
 use crate::protocol::{Id, Packet, is_room_name};
-use crate::rooms::Refusal;
+use crate::rooms::NotJoined;
 use crate::socket::{JoinError, Socket};
 
 /// One entry of the answer.
@@ -62,11 +62,15 @@ pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
 async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let (rooms, is_list) = Wanted::parse(packet)?;
     let most = socket.config().max_subscriptions;
+    // The answer has an entry for each, and a rule may be asked for each.
+    if rooms.len() > most.saturating_mul(4).max(64) {
+        return Err(too_many(most));
+    }
     let mut allowed = Vec::with_capacity(rooms.len());
     let mut free = most.saturating_sub(socket.member().subscriptions());
     let mut joins = HashSet::new();
     for room in &rooms {
-        // Beyond the cap no rule is asked: a list of many rooms costs no more than that.
+        // With no place left no rule is asked.
         let is_new = !socket.member().is_in(room) && !joins.contains(room);
         if is_new && free == 0 && is_room_name(room) {
             allowed.push(Err(too_many(most)));
@@ -91,8 +95,8 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
         let joined = allowed.and_then(|_joining| {
             let joined = socket.io().hub().join(socket.member(), room, Some(most));
             joined.map(drop).map_err(|refusal| match refusal {
-                Refusal::TooMany => too_many(most),
-                Refusal::Gone => JoinError::Disconnected.into(),
+                NotJoined::TooMany => too_many(most),
+                NotJoined::Gone => JoinError::Disconnected.into(),
             })
         });
         Entry { room, error: joined.err() }

@@ -24,6 +24,9 @@ use crate::lane::panic_text;
 use crate::shutdown::{AliveGuard, Phase};
 use crate::socket::Socket;
 
+/// All headers together; beyond it the answer is 431.
+pub(crate) const MAX_HEADERS: usize = 32 * 1024;
+
 /// The body of the door's responses.
 pub type Body = http_body_util::Full<Bytes>;
 
@@ -44,7 +47,7 @@ impl Refusal {
         Refusal { status, code, message: message.into() }
     }
 
-    /// 401: who it is is not known.
+    /// 401: nobody knows who this is.
     pub fn unauthorized(message: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
@@ -218,6 +221,7 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     if io.life().phase() != Phase::Running {
         return Err(Refusal::unavailable("the server shuts down"));
     }
+    check_size(parts)?;
     check_origin(&io.config().allowed_origins, &parts.headers, &parts.uri)?;
     let peer = peer(parts);
     let pass = io.gate().enter(io.config(), peer.map(|peer| peer.ip()))?;
@@ -267,6 +271,16 @@ fn check_form(parts: &http::request::Parts) -> Result<&str, Refusal> {
         (Some(key), None) if is_key(key) => Ok(key),
         _ => Err(bad("Sec-WebSocket-Key")),
     }
+}
+
+/// A server that is not ours may let in more; the [`Handshake`] keeps it for as long as the connection lives.
+fn check_size(parts: &http::request::Parts) -> Result<(), Refusal> {
+    let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers + parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_HEADERS {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal::new(status, code::TOO_LARGE, "the headers are too large"));
+    }
+    Ok(())
 }
 
 /// 16 bytes of base64: 22 digits, of which the last has four bits to spare, and two `=`.

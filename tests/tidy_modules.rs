@@ -1,9 +1,6 @@
 //! The built-in modules, compiled once more as somebody else's: they use what the crate exports and
 //! nothing else, or this does not compile.
 #![cfg(feature = "process")]
-// FAULT: src/modules/process.rs:231 uses `SocketId::random`, which the crate does not export, so that this
-// does not compile. `run: uuid::Uuid::new_v4().to_string()` does; then this line goes, and the next.
-#![cfg(any())]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
 
 // To the modules this is the crate, and has in it what the crate exports.

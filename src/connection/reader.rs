@@ -156,6 +156,10 @@ impl Reader {
         if self.buffer.is_empty() {
             return;
         }
+        if self.start == 0 && self.end == self.buffer.len() {
+            // It rests already.
+            return;
+        }
         let rest = self.buffer[self.start..self.end].to_vec();
         let buffer = std::mem::replace(&mut self.buffer, rest);
         (self.start, self.end) = (0, self.buffer.len());

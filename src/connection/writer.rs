@@ -31,6 +31,8 @@ pub(super) struct Writer {
     /// Sent since the outbox was last told.
     sent: Backlog,
     stall: Option<Stall>,
+    /// Something was written since the stream was last flushed.
+    needs_flush: bool,
     /// The end has been decided: what is in the outbox stays there.
     is_leaving: bool,
 }
@@ -66,16 +68,14 @@ impl Writer {
                     count(&member.counters.bytes_out, sent.bytes as u64);
                 }
                 match member.outbox.take(sent, &mut self.batch, cx.waker()) {
-                    Next::Write => {}
-                    Next::Park if self.control.is_empty() => {
-                        self.rest();
-                        return Poll::Ready(Ok(Written::All));
-                    }
-                    Next::Park => {}
+                    Next::Write | Next::Park => {}
                     Next::End(ending) => return Poll::Ready(Ok(Written::End(ending))),
                 }
             }
             if self.is_empty() {
+                if self.needs_flush && self.poll_flush(io, now, cx)?.is_pending() {
+                    return Poll::Pending;
+                }
                 self.rest();
                 return Poll::Ready(Ok(Written::All));
             }
@@ -91,6 +91,27 @@ impl Writer {
                     }
                     return Poll::Pending;
                 }
+            }
+        }
+    }
+
+    /// A stream may keep what it was given, as TLS does.
+    fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<()>> {
+        match Pin::new(io).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.needs_flush = false;
+                self.stall = None;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => {
+                self.stall.get_or_insert(Stall { since: now, taken: 0 });
+                Ok(Poll::Pending)
             }
         }
     }
@@ -119,6 +140,7 @@ impl Writer {
         if written == 0 {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
+        self.needs_flush = true;
         self.advance(written);
         Poll::Ready(Ok(written))
     }

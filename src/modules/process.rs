@@ -54,7 +54,7 @@ use tokio::sync::watch;
 
 pub use self::command::Command;
 use self::pump::Pump;
-use crate::{EmitError, Emitting, Error, Io, Module, Pace, SocketId, code};
+use crate::{EmitError, Emitting, Error, Io, Module, Pace, code};
 
 /// The longest id of a process. With `process:` before it, it is a room's name.
 const MAX_ID: usize = 128;
@@ -228,7 +228,7 @@ struct Known {
 impl Known {
     fn new(turn: Arc<Mutex<()>>) -> Known {
         Known {
-            run: SocketId::random().to_string(),
+            run: uuid::Uuid::new_v4().to_string(),
             status: Status::Running,
             off: 0,
             started_at: now_ms(),
@@ -259,9 +259,10 @@ impl Run {
         &self.run
     }
 
-    /// Waits until it has ended and its room has been told.
-    pub async fn ended(mut self) -> Status {
-        match self.status.wait_for(Status::is_end).await {
+    /// Waits until it has ended and its room has been told. Cancel safe.
+    pub async fn ended(&self) -> Status {
+        let mut status = self.status.clone();
+        match status.wait_for(Status::is_end).await {
             Ok(status) => status.clone(),
             Err(_) => Status::Failed("its task was lost".into()),
         }
@@ -399,7 +400,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Tells a process's room how one stands that the application runs by itself. After an end, `Running` begins another
+    /// Tells a process's room the status of one that the application runs itself. After an end, `Running` begins another
     /// run. It is sent at once; what is awaited is other nodes.
     ///
     /// # Errors
@@ -472,6 +473,13 @@ impl Processes {
         Some(broadcast.emit("process_output", output))
     }
 
+    /// It has ended, though its output may not have: that is how long it ran.
+    fn has_exited(&self, id: &str) {
+        if let Some(known) = self.lock().get_mut(id) {
+            known.duration = Some(known.started.elapsed());
+        }
+    }
+
     /// Sends a status, and keeps it.
     fn tell(&self, id: &str, status: Status, drained: Option<bool>) -> Option<Emitting<usize>> {
         let turn = self.turn(id)?;
@@ -481,7 +489,7 @@ impl Processes {
             let known = known.get_mut(id)?;
             known.status = status.clone();
             if status.is_end() {
-                known.duration = Some(known.started.elapsed());
+                known.duration.get_or_insert_with(|| known.started.elapsed());
                 known.kill = None;
             }
             (known.run.clone(), known.duration)
@@ -501,6 +509,7 @@ impl Processes {
         let mut known = self.lock();
         let ended = known
             .iter()
+            .filter(|(_, known)| known.status.is_end())
             .filter_map(|(id, known)| known.duration.map(|duration| (known.started + duration, id.clone())));
         let mut ended: Vec<_> = ended.collect();
         ended.sort();

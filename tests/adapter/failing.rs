@@ -169,8 +169,7 @@ async fn an_interest_that_could_not_be_ended_ends_later() {
     until("the interest has ended", || !mood.0.is_interested("public:r")).await;
 }
 
-// FAULT: `Interests::begin` in src/adapter.rs is not safe to be dropped: a subscription or a join that
-// is given up while the adapter is told leaves its count in `joining`, and the room is of interest for ever.
+/// A handler's timeout, or a disconnect, drops a join while the adapter is being told.
 #[tokio::test]
 async fn a_join_that_is_given_up_leaves_no_interest() {
     let mood = Moody::default();
@@ -191,8 +190,7 @@ async fn a_join_that_is_given_up_leaves_no_interest() {
     until("the interest has ended", || !mood.0.is_interested("public:r")).await;
 }
 
-// FAULT: `Interests::told` in src/adapter.rs is one lock for all rooms, held while the adapter is
-// told of one: joins of different rooms wait for each other, each for a way to the other nodes and back.
+/// Joins of different rooms do not wait for each other's way to the other nodes and back.
 #[tokio::test]
 async fn a_room_that_the_adapter_hangs_at_holds_up_no_other() {
     let mood = Moody::default();

