@@ -108,6 +108,19 @@ async fn a_list_beyond_the_cap_is_settled_room_by_room() {
     assert_eq!(server.io.stats().members, 3);
 }
 
+/// The answer has an entry for each name, and a rule may be asked for each.
+#[tokio::test]
+async fn a_list_far_beyond_the_cap_is_refused_whole() {
+    let server = server_with(json!({"maxSubscriptions": 100})).await;
+    let mut client = server.client().await;
+    let names = |n: usize| json!((0..n).map(|n| format!("public:{n}")).collect::<Vec<_>>());
+    let refused = client.request("subscribe", names(401)).await.unwrap_err();
+    assert_eq!(refused["code"], "limit");
+    assert_eq!(server.io.stats().members, 0);
+    let entries = client.request("subscribe", names(400)).await.unwrap();
+    assert_eq!((entries.as_array().unwrap().len(), server.io.stats().members), (400, 100));
+}
+
 #[tokio::test]
 async fn a_room_left_makes_place_for_another() {
     let server = server_with(json!({"maxSubscriptions": 2})).await;

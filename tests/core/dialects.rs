@@ -245,6 +245,22 @@ async fn a_message_that_a_dialect_has_not_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_message_that_a_dialect_has_not_harms_nobody_however_it_is_sent() {
+    use futures::StreamExt;
+    let server = server().await;
+    let mut raw = tiny(&server).await;
+    let socket = server.io.sockets().pop().unwrap();
+    socket.join("room").await.unwrap();
+    assert_eq!(socket.volatile().emit("json-only", 1), Ok(true));
+    assert_eq!(server.io.to("room").volatile().emit("json-only", 1).await, Ok(0));
+    let asking = server.io.to("room").timeout(std::time::Duration::from_millis(50)).request::<Value>("json-only", 1);
+    let answers: Vec<_> = within("the end of the answers", asking.collect()).await;
+    assert_eq!(answers, [(socket.id(), Err(eventwire::RequestError::Timeout))]);
+    socket.emit("both", 1).await.unwrap();
+    assert_eq!(text(&mut raw).await, "both - 1");
+}
+
+#[tokio::test]
 async fn a_dialect_may_speak_in_binary_messages_and_in_several_frames() {
     let server = server().await;
     let (mut raw, chosen) = connect(&server, "/ws", "blob.v1").await;

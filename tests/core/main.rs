@@ -12,6 +12,7 @@ mod connect;
 mod defaults;
 mod dialects;
 mod emits;
+mod ends;
 mod failures;
 mod handlers;
 mod heartbeat;
