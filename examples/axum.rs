@@ -93,6 +93,6 @@ async fn main() -> eventwire::Result<()> {
         served = async { axum::serve(listener, router).await } => served?,
         _ = tokio::signal::ctrl_c() => {}
     }
-    io.shutdown(Duration::from_secs(2)).await;
+    tokio::join!(io.shutdown(Duration::from_secs(2)), admin.shutdown(Duration::from_secs(2)));
     Ok(())
 }

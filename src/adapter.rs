@@ -148,9 +148,13 @@ impl Interests {
             *told = Some(wanted);
         }
         drop(told);
-        // The map and this one hold it: nobody else is about to look.
         let mut rooms = self.rooms();
-        if !wanted && Arc::strong_count(&interest) == 2 && interest.joining.load(Ordering::Acquire) == 0 {
+        // What was told is looked at again: others may have come and gone after the lock was released. Where only
+        // the map and this one hold it, nobody else is about to.
+        if Arc::strong_count(&interest) == 2
+            && interest.joining.load(Ordering::Acquire) == 0
+            && interest.told.try_lock().is_ok_and(|told| *told == Some(false))
+        {
             rooms.remove(room);
         }
         Ok(())

@@ -274,7 +274,7 @@ impl Io {
     }
 
     /// Calls `handler` for every event of every socket, decoded as any JSON. Events that only it hears
-    /// count as handled.
+    /// count as handled. It hears `subscribe` and `unsubscribe` too, after they were done.
     pub fn on_any(&self, handler: impl Handler<AnyEvent>) -> ListenerId {
         self.0.router.on_any(Box::new(handler::Any(handler)))
     }

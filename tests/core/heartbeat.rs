@@ -160,6 +160,26 @@ async fn invariant_06_one_byte_now_and_then_is_no_progress() {
 }
 
 #[tokio::test]
+async fn invariant_06_less_than_1_kib_in_the_time_is_no_progress() {
+    // Through a pipe, each byte that is read is a byte that is written: TCP would open its window later.
+    for (bytes, is_stalled) in [(1, true), (30, true), (300, false)] {
+        let config = serde_json::from_value(json!({"writeTimeout": "500ms"})).unwrap();
+        let io = eventwire::Io::builder().config(config).build().unwrap();
+        let (ours, theirs) = tokio::io::duplex(512);
+        let (client, socket) = tokio::join!(tokio_tungstenite::client_async("ws://pipe/", theirs), io.accept(ours));
+        let (mut pipe, socket) = (client.unwrap().0.into_inner(), socket.unwrap());
+        socket.emit("much", "x".repeat(1_000_000)).await.unwrap();
+        let start = Instant::now();
+        let mut buffer = vec![0; bytes];
+        while start.elapsed() < Duration::from_secs(2) && io.stats().sockets > 0 {
+            let _ = tokio::time::timeout(Duration::from_millis(50), pipe.read_exact(&mut buffer)).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(io.stats().sockets == 0, is_stalled, "{bytes} bytes each 20 ms");
+    }
+}
+
+#[tokio::test]
 async fn invariant_06_a_peer_that_reads_slowly_is_not_stalled() {
     let server = Server::narrow(json!({"writeTimeout": "300ms", "outbox": {"messages": 64}})).await;
     let (mut raw, socket) = stalled(&server).await;

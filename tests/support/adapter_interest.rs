@@ -28,9 +28,7 @@ pub async fn interest_is_there_before_a_join_is_done<A: Adapter>(make: &impl Asy
     }
 }
 
-// FAULT: `Interests::settle` in src/adapter.rs takes a room off the map by what it was told before it let go of
-// `told`; a join that came between is forgotten with it. It is told twice, or its end is told never (3 in 100 runs
-// on a busy machine). Looked at again under the map's lock, `told.try_lock().is_ok_and(|told| *told == Some(false))`, it is right.
+/// What comes between a leave and the telling of it is not forgotten with the room.
 pub async fn interest_survives_a_leave_and_a_join<A: Adapter>(make: &impl AsyncFn(usize) -> Vec<A>) {
     let [one, two] = nodes(make).await;
     let mut a = one.member("public:r").await;
