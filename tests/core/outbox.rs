@@ -146,8 +146,7 @@ async fn invariant_06_drop_oldest_keeps_the_newest_of_small_messages_too() {
         }
         last.await.unwrap().unwrap();
         assert_eq!(got.len() as u64 + dropped, 1000, "{limit}: each is delivered or counted: {got:?}");
-        // FAULT (`messages: 1`, `bytes: 1500`): `Outbox::push_broadcast` finds nothing in the queue to displace, since
-        // the one frame that the limit allows is with the writer, and drops the newest.
+        // Also where the one frame that the limit allows is with the writer, and nothing in the queue to displace.
         assert_eq!(got.last(), Some(&999), "{limit}: the newest is there: {got:?}");
     }
 }
