@@ -186,7 +186,7 @@ impl Io {
         &self.0.extensions
     }
 
-    /// Adds a module, such as [`process`](crate::modules), and returns its handle.
+    /// Adds a [`Module`], such as [`process::Settings`](crate::process::Settings), and returns its handle.
     pub fn install<M: Module>(&self, module: M) -> M::Handle {
         module.install(self)
     }
