@@ -276,7 +276,8 @@ impl<'a> Broadcast<'a> {
                 member.acks.expect(id, Waiter::Many(index, sender.clone()))?;
                 let frame = frames.entry((room.clone(), member.spoken.place)).or_insert_with(|| {
                     let room = Some(&**room).filter(|room| !room.is_empty());
-                    member.encode(&Outgoing { event, id: Some(&Id::Number(id)), room, seq: None, data })
+                    let id = Id::Number(id);
+                    member.encode(&Outgoing { room, ..Outgoing::direct(event, Some(&id), data) })
                 });
                 match member.outbox.push_broadcast(frame, self.overflow_here()) {
                     Push::Queued { waker, displaced, .. } => {

@@ -486,8 +486,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             "ping" => {
                 let (event, id) = if packet.id().is_some() { ("ack", packet.id()) } else { ("pong", None) };
-                let pong = Outgoing { event, id, room: None, seq: None, data: packet.data() };
-                let frame = member.encode(&pong);
+                let frame = member.encode(&Outgoing::direct(event, id, packet.data()));
                 self.push_reply(frame);
             }
             // The answer to a ping of the application's, or a sign of life.

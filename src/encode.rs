@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::frame::Frames;
-use crate::protocol::{Dialect, Outgoing};
+use crate::protocol::{Dialect, Memory, Outgoing};
 
 /// Buffers that grew beyond this are not kept for the next message.
 const KEEP: usize = 64 * 1024;
@@ -66,8 +66,8 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Scratch, serde_js
 
 /// Encodes a packet as whole frames of exactly their size: what is queued for a slow peer costs
 /// no spare capacity.
-pub(crate) fn frame(dialect: &dyn Dialect, packet: &Outgoing<'_>) -> Bytes {
+pub(crate) fn frame(dialect: &dyn Dialect, packet: &Outgoing<'_>, memory: &mut Memory) -> Bytes {
     let mut buffer = Scratch::new();
-    dialect.encode(packet, &mut Frames::new(&mut buffer));
+    dialect.encode(packet, memory, &mut Frames::new(&mut buffer));
     Bytes::copy_from_slice(&buffer)
 }

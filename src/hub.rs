@@ -18,8 +18,8 @@ use crate::closing::Ending;
 use crate::config::{Config, Overflow};
 use crate::encode;
 use crate::outbox::{Backlog, Outbox, Push};
-use crate::protocol::{Dialect, Id, Outgoing};
-use crate::rooms::{Census, Change, Joined, NotJoined, Room, RoomState, Rooms};
+use crate::protocol::{Dialect, Id, Memory, Outgoing};
+use crate::rooms::{Census, Change, Joined, Memories, NotJoined, Room, RoomState, Rooms};
 
 /// Names a socket, in the whole cluster and over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,11 +118,12 @@ impl Member {
     pub(crate) fn tell<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Bytes {
         let json = encode::json(data);
         let data = json.as_ref().map_or(&b"null"[..], |json| json);
-        self.encode(&Outgoing { event, id, room: None, seq: None, data })
+        self.encode(&Outgoing::direct(event, id, data))
     }
 
+    /// Encodes a message to this socket alone.
     pub(crate) fn encode(&self, packet: &Outgoing<'_>) -> Bytes {
-        encode::frame(&*self.spoken.dialect, packet)
+        encode::frame(&*self.spoken.dialect, packet, &mut Memory::default())
     }
 
     pub(crate) fn end(&self, ending: Ending) -> bool {
@@ -184,26 +185,28 @@ struct Encoded<'a> {
     /// The frame of the dialect at place 0, which is JSON: the common case takes no list.
     first: Option<Bytes>,
     others: Vec<(usize, Bytes)>,
+    memories: &'a mut Memories,
     count: u64,
 }
 
 impl<'a> Encoded<'a> {
-    fn new(packet: Outgoing<'a>) -> Self {
-        Encoded { packet, first: None, others: Vec::new(), count: 0 }
+    fn new(packet: Outgoing<'a>, memories: &'a mut Memories) -> Self {
+        Encoded { packet, first: None, others: Vec::new(), memories, count: 0 }
     }
 
     fn of(&mut self, member: &Member) -> &Bytes {
-        let Encoded { packet, first, others, count } = self;
-        let mut encode = || {
-            *count += 1;
-            member.encode(packet)
-        };
-        if member.spoken.place == 0 {
-            return first.get_or_insert_with(encode);
-        }
+        let Encoded { packet, first, others, memories, count } = self;
         let place = member.spoken.place;
+        if place == 0 {
+            return first.get_or_insert_with(|| {
+                *count += 1;
+                member.encode(packet)
+            });
+        }
         let index = others.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
-            others.push((place, encode()));
+            *count += 1;
+            let frame = encode::frame(&*member.spoken.dialect, packet, memories.of(place));
+            others.push((place, frame));
             others.len() - 1
         });
         &others[index].1
@@ -282,8 +285,8 @@ impl Hub {
         let mut wakers = WAKERS.take();
         self.visit(audience, |room, state, skip| {
             let name = Some(&*room.name).filter(|name| !name.is_empty());
-            let mut encoded = Encoded::new(Outgoing { event, id, room: name, seq: None, data });
-            let RoomState { members, .. } = state;
+            let RoomState { members, memories, .. } = state;
+            let mut encoded = Encoded::new(Outgoing { room: name, ..Outgoing::direct(event, id, data) }, memories);
             for member in members.values() {
                 if skip(member.id) {
                     continue;
@@ -311,7 +314,8 @@ impl Hub {
                     Push::Full | Push::Closed => {}
                 }
             }
-            state.encoded += encoded.count;
+            let count = encoded.count;
+            state.encoded += count;
         });
         wakers.drain(..).for_each(Waker::wake);
         WAKERS.set(wakers);

@@ -455,7 +455,7 @@ impl Reply {
 
 /// The acknowledgement of request `id`.
 pub(crate) fn ack(socket: &Socket, id: &Id, data: &[u8]) -> Bytes {
-    socket.member().encode(&Outgoing { event: "ack", id: Some(id), room: None, seq: None, data })
+    socket.member().encode(&Outgoing::direct("ack", Some(id), data))
 }
 
 /// The tasks in which a socket's handlers run.

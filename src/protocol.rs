@@ -1,5 +1,6 @@
 #![doc = include_str!("protocol.md")]
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -192,10 +193,42 @@ pub struct Outgoing<'a> {
     pub id: Option<&'a Id>,
     /// The room through which it came.
     pub room: Option<&'a str>,
-    /// Its number in a room with history.
+    /// Its number in a room with history; of a snapshot, that of the last message folded into it.
     pub seq: Option<u64>,
+    /// Whether it stands for all messages up to `seq`.
+    pub snapshot: bool,
     /// The payload as JSON text.
     pub data: &'a [u8],
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message to one socket.
+    pub(crate) fn direct(event: &'a str, id: Option<&'a Id>, data: &'a [u8]) -> Self {
+        Outgoing { event, id, room: None, seq: None, snapshot: false, data }
+    }
+}
+
+/// What a [`Dialect`] remembers of a room from one message to the next, such as the beginning of a line whose end is
+/// still to come. Each room has its own for each dialect in use; a message to one socket comes with an empty one.
+#[derive(Default)]
+pub struct Memory(Option<Box<dyn Any + Send + Sync>>);
+
+impl Memory {
+    /// What was remembered, or a new one where that was nothing, or of another type.
+    pub fn get_or_default<T: Any + Default + Send + Sync>(&mut self) -> &mut T {
+        if !self.0.as_ref().is_some_and(|known| known.is::<T>()) {
+            self.0 = None;
+        }
+        let known = self.0.get_or_insert_with(|| Box::new(T::default()));
+        // It is a `T`, as made sure above.
+        known.downcast_mut().unwrap_or_else(|| unreachable!())
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Memory(something)" } else { "Memory(nothing)" })
+    }
 }
 
 /// Why a message is no [`Packet`]; the text is sent to the peer.
@@ -236,8 +269,9 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Writes one packet as any number of frames; none where the dialect has no such message.
     ///
-    /// A broadcast calls this with its room locked: it only writes, and calls nothing of Eventwire.
-    fn encode(&self, packet: &Outgoing<'_>, frames: &mut Frames<'_>);
+    /// A broadcast calls this with its room locked: it only writes, and calls nothing of Eventwire. Messages of one
+    /// room come in their order, from the first for which somebody speaks this dialect there.
+    fn encode(&self, packet: &Outgoing<'_>, memory: &mut Memory, frames: &mut Frames<'_>);
 }
 
 /// The first dialect: one JSON object a text frame.
@@ -279,7 +313,7 @@ impl Dialect for Json {
         Ok(Packet { event, data, id, source: message })
     }
 
-    fn encode(&self, packet: &Outgoing<'_>, frames: &mut Frames<'_>) {
+    fn encode(&self, packet: &Outgoing<'_>, _memory: &mut Memory, frames: &mut Frames<'_>) {
         frames.text(|out| {
             out.extend_from_slice(br#"{"event":"#);
             write_json(out, packet.event);
@@ -296,6 +330,9 @@ impl Dialect for Json {
             if let Some(seq) = packet.seq {
                 out.extend_from_slice(br#","seq":"#);
                 write_json(out, &seq);
+            }
+            if packet.snapshot {
+                out.extend_from_slice(br#","snapshot":true"#);
             }
             out.extend_from_slice(br#","data":"#);
             out.extend_from_slice(packet.data);
@@ -360,13 +397,13 @@ mod tests {
 
     fn encode(packet: &Outgoing<'_>) -> String {
         let mut out = Vec::new();
-        Json.encode(packet, &mut Frames::new(&mut out));
+        Json.encode(packet, &mut Memory::default(), &mut Frames::new(&mut out));
         assert_eq!(out[0], 0x81, "a whole text frame");
         assert_eq!(usize::from(out[1]), out.len() - 2, "its length");
         String::from_utf8(out.split_off(2)).unwrap()
     }
 
-    const BARE: Outgoing<'_> = Outgoing { event: "e", id: None, room: None, seq: None, data: b"1" };
+    const BARE: Outgoing<'_> = Outgoing { event: "e", id: None, room: None, seq: None, snapshot: false, data: b"1" };
 
     #[test]
     fn writes_golden_bytes() {
@@ -382,6 +419,10 @@ mod tests {
         assert_eq!(
             encode(&Outgoing { event: "na\"me\n", room: Some("process:x"), seq: Some(12), ..BARE }),
             r#"{"event":"na\"me\n","room":"process:x","seq":12,"data":1}"#
+        );
+        assert_eq!(
+            encode(&Outgoing { room: Some("r"), seq: Some(3), snapshot: true, ..BARE }),
+            r#"{"event":"e","room":"r","seq":3,"snapshot":true,"data":1}"#
         );
     }
 

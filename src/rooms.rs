@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indexmap::IndexMap;
 
 use crate::hub::{Member, SocketId};
+use crate::protocol::Memory;
 
 /// So many that joins of different rooms seldom meet.
 const SHARDS: usize = 64;
@@ -27,8 +28,24 @@ pub(crate) struct RoomState {
     pub(crate) members: IndexMap<SocketId, Arc<Member>>,
     /// How often a broadcast was encoded for this room.
     pub(crate) encoded: u64,
+    pub(crate) memories: Memories,
     /// Taken out of the map; whoever still holds it looks again.
     dead: bool,
+}
+
+/// What each dialect remembers of a room.
+#[derive(Debug, Default)]
+pub(crate) struct Memories(Vec<(usize, Memory)>);
+
+impl Memories {
+    /// That of the dialect at this place.
+    pub(crate) fn of(&mut self, place: usize) -> &mut Memory {
+        let index = self.0.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
+            self.0.push((place, Memory::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[index].1
+    }
 }
 
 impl Room {

@@ -328,7 +328,7 @@ impl Socket {
     fn frame<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Result<Bytes, EmitError> {
         protocol::check_event(event).map_err(EmitError::Name)?;
         let data = encode::json(data).map_err(|error| EmitError::Encode(error.to_string()))?;
-        Ok(self.member().encode(&Outgoing { event, id, room: None, seq: None, data: &data }))
+        Ok(self.member().encode(&Outgoing::direct(event, id, &data)))
     }
 
     /// An `error`, encoded for this socket.

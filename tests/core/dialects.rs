@@ -2,7 +2,7 @@
 //! once per dialect in use and room.
 
 use bytes::Bytes;
-use eventwire::protocol::{Id, Malformed, Outgoing, Packet};
+use eventwire::protocol::{Id, Malformed, Memory, Outgoing, Packet};
 use eventwire::{Dialect, Frames, Io};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Dialect for Tiny {
         Ok(Packet::new(event, data.as_bytes().to_vec(), id.parse().ok().map(Id::Number)))
     }
 
-    fn encode(&self, packet: &Outgoing<'_>, frames: &mut Frames<'_>) {
+    fn encode(&self, packet: &Outgoing<'_>, _memory: &mut Memory, frames: &mut Frames<'_>) {
         if packet.event == "json-only" {
             return;
         }
@@ -65,7 +65,7 @@ impl Dialect for Blob {
         Ok(Packet::new("echo", message.len().to_string(), None))
     }
 
-    fn encode(&self, packet: &Outgoing<'_>, frames: &mut Frames<'_>) {
+    fn encode(&self, packet: &Outgoing<'_>, _memory: &mut Memory, frames: &mut Frames<'_>) {
         // Any number of frames: here the name and the data by themselves.
         frames.binary(|out| out.extend_from_slice(packet.event.as_bytes()));
         frames.binary(|out| out.extend_from_slice(packet.data));
