@@ -141,7 +141,7 @@ impl Interests {
     pub(crate) async fn settle(&self, hub: &Hub, room: &str) -> Result<(), AdapterError> {
         let interest = self.of(room);
         let mut told = interest.told.lock().await;
-        let wanted = interest.joining.load(Ordering::Acquire) > 0 || hub.room_len(room) > 0;
+        let wanted = interest.joining.load(Ordering::Acquire) > 0 || hub.rooms().get(room).is_some();
         if *told != Some(wanted) {
             *told = None;
             self.adapter.interest(room, wanted).await?;

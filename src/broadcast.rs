@@ -22,10 +22,11 @@ use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
 use crate::error::Error;
 use crate::handler;
-use crate::hub::{Audience, Delivered, Manner, Member, SocketId, count};
+use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId, count};
 use crate::io::Io;
-use crate::outbox::{Push, wake};
+use crate::outbox::{Backlog, Push, wake};
 use crate::protocol::{self, Id, Outgoing};
+use crate::rooms::Room;
 use crate::socket::Socket;
 
 /// Whom a broadcast leaves out.
@@ -64,9 +65,9 @@ impl<'a> From<&'a String> for Except<'a> {
 
 /// A message to many: to the rooms named, or to everyone where none is.
 ///
-/// Each socket gets one copy, however many of the rooms it is in, told as from the first of them.
-/// A broadcast waits for no member: see [`Overflow`], [`paced`](Broadcast::paced) and
-/// [`volatile`](Broadcast::volatile).
+/// Each socket gets one copy, however many of the rooms it is in, told as from the first of them; each room with
+/// [history](crate::RoomRule::history) keeps one of its own. A broadcast waits for no member: see [`Overflow`],
+/// [`paced`](Broadcast::paced) and [`volatile`](Broadcast::volatile).
 #[derive(Clone, Debug)]
 #[must_use = "a broadcast does nothing until `emit`, `error` or `request`"]
 pub struct Broadcast<'a> {
@@ -189,31 +190,22 @@ impl<'a> Broadcast<'a> {
             Ok(data) => data,
             Err(error) => return Emitting::done(Err(EmitError::Encode(error.to_string()))),
         };
-        let delivered = self.deliver(event, None, &data);
+        let delivered = self.deliver(event, &data);
         let goes_on = !self.local && !self.io.adapter().is_local();
-        let lags =
-            self.pace.map(|pace| pace.backlog(self.io.config())).filter(|limit| delivered.slowest.exceeds(*limit));
-        if !goes_on && lags.is_none() {
+        let slow = self.pace.and_then(|pace| Slow::new(&self, pace, &delivered));
+        if !goes_on && slow.is_none() {
             return Emitting::done(Ok(delivered.members));
         }
         let message = goes_on.then(|| self.message(event, &data));
         let adapter = self.io.adapter().clone();
-        let slow = lags.map(|limit| (limit, self.members(), self.pace.map_or(Duration::ZERO, |pace| pace.at_most)));
         Emitting::waiting(async move {
             if let Some(message) = message {
                 let message = message.map_err(EmitError::Encode)?;
                 adapter.publish(message).await.map_err(|error| EmitError::Adapter(error.0))?;
             }
-            if let Some((limit, members, at_most)) = slow {
-                let all = async {
-                    for (_, member) in &members {
-                        if member.outbox.backlog().exceeds(limit) {
-                            member.outbox.drained_to(limit).await;
-                        }
-                    }
-                };
+            if let Some(slow) = slow {
                 // Not an error: the pace was kept as long as was asked for.
-                let _ = tokio::time::timeout(at_most, all).await;
+                let _ = tokio::time::timeout(slow.pace.at_most, slow.caught_up()).await;
             }
             Ok(delivered.members)
         })
@@ -235,9 +227,10 @@ impl<'a> Broadcast<'a> {
         self.overflow.unwrap_or(self.io.config().outbox.overflow)
     }
 
-    fn deliver(&self, event: &str, id: Option<&Id>, data: &[u8]) -> Delivered {
+    fn deliver(&self, event: &str, data: &[u8]) -> Delivered {
         let manner = if self.volatile { Manner::Volatile } else { Manner::Overflow(self.overflow_here()) };
-        self.with_audience(|audience| self.io.hub().broadcast(audience, manner, event, id, data))
+        let message = Message { event, data, manner, lag: self.pace.map(|pace| pace.bytes) };
+        self.with_audience(|audience| self.io.deliver(audience, message))
     }
 
     fn members(&self) -> Vec<(Arc<str>, Arc<Member>)> {
@@ -305,6 +298,39 @@ impl<'a> Broadcast<'a> {
         let timer = Box::pin(tokio::time::sleep(self.timeout));
         let outstanding = members.len();
         Answers { id, members, open, outstanding, late: None, answers, timer, answer: PhantomData }
+    }
+}
+
+/// Members that a broadcast is to wait for.
+struct Slow {
+    pace: Pace,
+    limit: Backlog,
+    members: Vec<(Arc<str>, Arc<Member>)>,
+    rooms: Vec<Arc<Room>>,
+}
+
+impl Slow {
+    fn new(broadcast: &Broadcast<'_>, pace: Pace, delivered: &Delivered) -> Option<Slow> {
+        let limit = pace.backlog(broadcast.io.config());
+        let exceeds = delivered.slowest.exceeds(limit);
+        let members = if exceeds { broadcast.members() } else { Vec::new() };
+        (exceeds || !delivered.lagging.is_empty()).then(|| Slow {
+            pace,
+            limit,
+            members,
+            rooms: delivered.lagging.clone(),
+        })
+    }
+
+    async fn caught_up(&self) {
+        for room in &self.rooms {
+            room.caught_up(self.pace.bytes).await;
+        }
+        for (_, member) in &self.members {
+            if member.outbox.backlog().exceeds(self.limit) {
+                member.outbox.drained_to(self.limit).await;
+            }
+        }
     }
 }
 

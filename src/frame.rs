@@ -72,6 +72,15 @@ fn header(opcode: Opcode, length: usize) -> ([u8; MAX_HEADER], usize) {
     }
 }
 
+/// Where the payload of a frame begins that was written here.
+pub(crate) fn payload(frame: &[u8]) -> usize {
+    match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    }
+}
+
 /// A ping without a payload.
 pub(crate) fn ping() -> Bytes {
     Bytes::from_static(&[FIN | Opcode::Ping as u8, 0])
@@ -109,6 +118,9 @@ mod tests {
         assert_eq!(text(65_535)[..5], [0x81, 126, 255, 255, b'x']);
         assert_eq!(text(65_536)[..11], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0, b'x']);
         assert_eq!(text(65_536).len(), 10 + 65_536);
+        for length in [0, 125, 126, 65_535, 65_536] {
+            assert_eq!(text(length).len() - payload(&text(length)), length);
+        }
     }
 
     #[test]

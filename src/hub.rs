@@ -1,6 +1,7 @@
 //! Who is connected and in which rooms; puts messages before members. It knows ids, rooms and
 //! outboxes, never user code, and waits for nobody.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ use crate::acks::Acks;
 use crate::closing::Ending;
 use crate::config::{Config, Overflow};
 use crate::encode;
+use crate::history::{Position, Start};
 use crate::outbox::{Backlog, Outbox, Push};
 use crate::protocol::{Dialect, Id, Memory, Outgoing};
 use crate::rooms::{Census, Change, Joined, Memories, NotJoined, Room, RoomState, Rooms};
@@ -95,6 +98,8 @@ pub(crate) struct Counters {
     pub(crate) bytes_out: AtomicU64,
     /// Broadcasts that its overflow policy, or being volatile, dropped.
     pub(crate) dropped: AtomicU64,
+    /// Gaps that it was told.
+    pub(crate) gaps: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -150,7 +155,7 @@ thread_local! {
 /// All members, and the rooms that they are in.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    everyone: Room,
+    everyone: Arc<Room>,
     rooms: Rooms,
 }
 
@@ -170,13 +175,27 @@ pub(crate) enum Manner {
     Volatile,
 }
 
+/// A broadcast as the hub sees it: the data is JSON already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) data: &'a [u8],
+    pub(crate) manner: Manner,
+    /// By how many bytes members of a room with history may be behind before the emitter is to wait.
+    pub(crate) lag: Option<usize>,
+}
+
 /// What became of a broadcast here.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Delivered {
     /// Before how many members it was put.
     pub(crate) members: usize,
     /// What waits for the slowest of them, in bytes and in messages.
     pub(crate) slowest: Backlog,
+    /// Rooms with history in which some member is further behind than asked for.
+    pub(crate) lagging: Vec<Arc<Room>>,
+    /// Whether a room was made.
+    pub(crate) has_opened: bool,
 }
 
 /// A broadcast's frame for one room, encoded when the first member of a dialect is met.
@@ -215,7 +234,7 @@ impl<'a> Encoded<'a> {
 
 impl Hub {
     pub(crate) fn new() -> Hub {
-        Hub { everyone: Room::new("".into()), rooms: Rooms::new() }
+        Hub { everyone: Arc::new(Room::new("".into(), None)), rooms: Rooms::new() }
     }
 
     pub(crate) fn connect(&self, member: &Arc<Member>) {
@@ -228,8 +247,14 @@ impl Hub {
         member.joined.leave_all(&self.rooms, member.id)
     }
 
-    pub(crate) fn join(&self, member: &Arc<Member>, room: &str, at_most: Option<usize>) -> Result<Change, NotJoined> {
-        member.joined.join(&self.rooms, member, room, at_most)
+    pub(crate) fn join(
+        &self,
+        member: &Arc<Member>,
+        room: &str,
+        at_most: Option<usize>,
+        start: &Start,
+    ) -> Result<(Change, Option<Position>), NotJoined> {
+        member.joined.join(&self.rooms, member, room, at_most, start)
     }
 
     pub(crate) fn leave(&self, member: &Member, room: &str) -> Change {
@@ -242,6 +267,10 @@ impl Hub {
 
     pub(crate) fn members(&self) -> Vec<Arc<Member>> {
         self.everyone.lock().members.values().cloned().collect()
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     pub(crate) fn room_len(&self, room: &str) -> usize {
@@ -261,8 +290,9 @@ impl Hub {
     /// Who is addressed, one time each, and through which room.
     pub(crate) fn audience(&self, audience: Audience<'_>) -> Vec<(Arc<str>, Arc<Member>)> {
         let mut members = Vec::new();
-        self.visit(audience, |room, state, skip| {
-            let addressed = state.members.values().filter(|member| !skip(member.id));
+        let mut seen = self.seen(audience);
+        self.visit(audience.rooms, false, |room, state| {
+            let addressed = state.members.values().filter(|member| !seen.skips(member.id));
             members.extend(addressed.map(|member| (room.name.clone(), member.clone())));
         });
         members
@@ -270,86 +300,125 @@ impl Hub {
 
     /// Puts a message before each member that is addressed.
     ///
-    /// Each member gets it one time, from the first of the rooms that it is in. The data is JSON
-    /// already; the frame is encoded once per dialect and room.
-    pub(crate) fn broadcast(
-        &self,
-        audience: Audience<'_>,
-        manner: Manner,
-        event: &str,
-        id: Option<&Id>,
-        data: &[u8],
-    ) -> Delivered {
+    /// Of rooms without history, each member gets it one time, from the first that it is in; each room with history keeps
+    /// a copy of its own. The frame is encoded once per dialect and room.
+    pub(crate) fn broadcast(&self, audience: Audience<'_>, message: Message<'_>) -> Delivered {
         let mut delivered = Delivered::default();
         // Called when no lock is held. The thread's own list: none is made for each message.
         let mut wakers = WAKERS.take();
-        self.visit(audience, |room, state, skip| {
-            let name = Some(&*room.name).filter(|name| !name.is_empty());
-            let RoomState { members, memories, .. } = state;
-            let mut encoded = Encoded::new(Outgoing { room: name, ..Outgoing::direct(event, id, data) }, memories);
-            for member in members.values() {
-                if skip(member.id) {
-                    continue;
-                }
-                let frame = encoded.of(member);
-                if frame.is_empty() {
-                    // Its dialect has no such message.
-                    continue;
-                }
-                let push = match manner {
-                    Manner::Overflow(overflow) => member.outbox.push_broadcast(frame, overflow),
-                    Manner::Volatile => member.outbox.push_volatile(frame),
-                };
-                match push {
-                    Push::Queued { backlog, waker, displaced } => {
-                        count(&member.counters.dropped, displaced);
-                        delivered.members += 1;
-                        delivered.slowest = delivered.slowest.or_worse(backlog);
-                        wakers.extend(waker);
+        let mut seen = self.seen(audience);
+        let mut to_fold = Vec::new();
+        let keeps = matches!(message.manner, Manner::Overflow(_));
+        self.visit(audience.rooms, keeps, |room, state| {
+            state.encoded += match &mut state.log {
+                Some(log) if keeps => {
+                    delivered.has_opened |= log.last() == 0 && state.members.is_empty();
+                    let except = seen.excepted();
+                    log.append(message.event, message.data, &except, Instant::now(), |member| {
+                        wakers.extend(member.outbox.push_ready(room));
+                    });
+                    delivered.members += log.members() - except.iter().filter(|id| log.has(**id)).count();
+                    if message.lag.is_some_and(|most| log.lags(most as u64, None)) {
+                        delivered.lagging.push(room.clone());
                     }
-                    Push::Dropped { waker, count: dropped } => {
-                        count(&member.counters.dropped, dropped);
-                        wakers.extend(waker);
+                    if log.has_snapshot() {
+                        to_fold.push(room.clone());
                     }
-                    Push::Full | Push::Closed => {}
+                    1
                 }
-            }
-            let count = encoded.count;
-            state.encoded += count;
+                _ => put_before(room, state, message, &mut seen, &mut delivered, &mut wakers),
+            };
         });
         wakers.drain(..).for_each(Waker::wake);
         WAKERS.set(wakers);
+        to_fold.iter().for_each(Room::fold);
         delivered
     }
 
-    /// Visits each room addressed under its lock, with what tells whether a member is to be skipped.
-    fn visit(
-        &self,
-        audience: Audience<'_>,
-        mut room: impl FnMut(&Room, &mut RoomState, &mut dyn FnMut(SocketId) -> bool),
-    ) {
+    fn seen<'a>(&self, audience: Audience<'a>) -> Seen<'a> {
         // Collected before, so that no two rooms are locked at once.
-        let excepted: HashSet<SocketId> = audience
-            .except_rooms
-            .iter()
-            .filter_map(|name| self.rooms.get(name))
-            .flat_map(|room| room.lock().members.keys().copied().collect::<Vec<_>>())
-            .collect();
-        let except = |id: SocketId| audience.except.contains(&id) || excepted.contains(&id);
-        match audience.rooms {
-            [] => room(&self.everyone, &mut self.everyone.lock(), &mut |id| except(id)),
-            [name] => {
-                if let Some(only) = self.rooms.get(name) {
-                    room(&only, &mut only.lock(), &mut |id| except(id));
-                }
-            }
-            names => {
-                let mut seen = HashSet::new();
-                for one in names.iter().filter_map(|name| self.rooms.get(name)) {
-                    room(&one, &mut one.lock(), &mut |id| except(id) || !seen.insert(id));
-                }
-            }
+        let members_of = |name: &&str| self.rooms.get(name).map(|room| room.lock().members.keys().copied().collect());
+        let excepted = audience.except_rooms.iter().filter_map(members_of).flat_map(|ids: Vec<SocketId>| ids).collect();
+        let seen = (audience.rooms.len() > 1).then(HashSet::new);
+        Seen { except: audience.except, excepted, seen }
+    }
+
+    /// Visits each room addressed under its lock. With `opens`, rooms that are to remember are made.
+    fn visit(&self, rooms: &[&str], opens: bool, mut visit: impl FnMut(&Arc<Room>, &mut RoomState)) {
+        if rooms.is_empty() {
+            visit(&self.everyone, &mut self.everyone.lock());
         }
+        for name in rooms {
+            self.rooms.with(name, opens, &mut visit);
+        }
+    }
+}
+
+/// Puts a message before the members of a room without history. Returns how often it was encoded.
+fn put_before(
+    room: &Room,
+    state: &mut RoomState,
+    message: Message<'_>,
+    seen: &mut Seen<'_>,
+    delivered: &mut Delivered,
+    wakers: &mut Vec<Waker>,
+) -> u64 {
+    let name = Some(&*room.name).filter(|name| !name.is_empty());
+    let RoomState { members, memories, .. } = state;
+    let packet = Outgoing { room: name, ..Outgoing::direct(message.event, None, message.data) };
+    let mut encoded = Encoded::new(packet, memories);
+    for member in members.values() {
+        if seen.skips(member.id) {
+            continue;
+        }
+        let frame = encoded.of(member);
+        if frame.is_empty() {
+            // Its dialect has no such message.
+            continue;
+        }
+        let push = match message.manner {
+            Manner::Overflow(overflow) => member.outbox.push_broadcast(frame, overflow),
+            Manner::Volatile => member.outbox.push_volatile(frame),
+        };
+        match push {
+            Push::Queued { backlog, waker, displaced } => {
+                count(&member.counters.dropped, displaced);
+                delivered.members += 1;
+                delivered.slowest = delivered.slowest.or_worse(backlog);
+                wakers.extend(waker);
+            }
+            Push::Dropped { waker, count: dropped } => {
+                count(&member.counters.dropped, dropped);
+                wakers.extend(waker);
+            }
+            Push::Full | Push::Closed => {}
+        }
+    }
+    encoded.count
+}
+
+/// Whom a broadcast leaves out, because it was told to or because they have it already.
+struct Seen<'a> {
+    except: &'a [SocketId],
+    excepted: HashSet<SocketId>,
+    /// Who has it, where it goes to several rooms.
+    seen: Option<HashSet<SocketId>>,
+}
+
+impl Seen<'_> {
+    /// Whether this member is left out; from now on it has it.
+    fn skips(&mut self, id: SocketId) -> bool {
+        self.except.contains(&id)
+            || self.excepted.contains(&id)
+            || self.seen.as_mut().is_some_and(|seen| !seen.insert(id))
+    }
+
+    /// Those that it was told to leave out.
+    fn excepted(&self) -> Cow<'_, [SocketId]> {
+        if self.excepted.is_empty() {
+            return Cow::Borrowed(self.except);
+        }
+        self.except.iter().chain(&self.excepted).copied().collect()
     }
 }
 

@@ -1,16 +1,19 @@
 //! The whole: what a user makes one of for each namespace.
 
+mod nodes;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use http::{Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::adapter::{Adapter, AdapterError, Interests, Local, NodeMessage};
+pub(crate) use self::nodes::Joining;
+use crate::adapter::{Adapter, Interests, Local};
 use crate::broadcast::{Answers, Broadcast, Except};
 use crate::closing::DisconnectReason;
 use crate::config::{Config, ConfigError};
@@ -18,10 +21,12 @@ use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
 use crate::handler::{self, AnyEvent, Connect, Handler, RawEvent, Typed, Welcome};
 use crate::handshake::{Handshake, IntoPrincipal};
-use crate::hub::{Audience, Hub, Manner, Member, SocketId, Spoken, count};
+use crate::history::{Position, Start};
+use crate::hub::{Audience, Delivered, Hub, Member, Message, SocketId, Spoken, count};
 use crate::modules::Module;
 use crate::protocol::{Dialect, Json};
-use crate::rooms::Change;
+use crate::room::RoomLog;
+use crate::rooms::{Change, NotJoined};
 use crate::router::{ListenerId, Off, Router};
 use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
@@ -29,6 +34,10 @@ use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
 use crate::stats::{Stats, Totals};
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
+
+/// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
+const SWEEP_AT_MOST: Duration = Duration::from_millis(20);
+const SWEEP_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// One namespace of sockets: their handlers, rooms and rules. A cheap handle.
 ///
@@ -65,22 +74,11 @@ struct Inner {
     interests: Interests,
     /// Started with the first connection, when there is a runtime.
     listens_to_others: OnceLock<()>,
+    /// Started with the first room that remembers, when there is a runtime.
+    sweeps_rooms: OnceLock<()>,
     totals: Totals,
     panics: AtomicU64,
     life: Life,
-}
-
-/// A join that is under way: other nodes know that this one is interested.
-#[derive(Debug)]
-pub(crate) struct Joining(Option<(Io, String)>);
-
-impl Drop for Joining {
-    fn drop(&mut self) {
-        if let Some((io, room)) = self.0.take() {
-            io.0.interests.end(&room);
-            io.settle(&room);
-        }
-    }
 }
 
 /// Makes an [`Io`] with other than the defaults.
@@ -145,6 +143,7 @@ impl IoBuilder {
             interests: Interests::new(self.adapter.clone()),
             adapter: self.adapter,
             listens_to_others: OnceLock::new(),
+            sweeps_rooms: OnceLock::new(),
             totals: Totals::default(),
             panics: AtomicU64::new(0),
             life: Life::new(),
@@ -307,7 +306,12 @@ impl Io {
     /// # Panics
     /// When the pattern can match no room.
     pub fn rooms(&self, pattern: &str) -> RoomRule<'_> {
-        RoomRule::new(&self.0.rules, pattern)
+        RoomRule::new(&self.0.rules, &self.0.hub.rooms().histories, pattern)
+    }
+
+    /// What a room with [history](RoomRule::history) keeps: to read it, or to let it begin anew.
+    pub fn room<'a>(&'a self, name: &'a str) -> RoomLog<'a> {
+        RoomLog::new(self, name)
     }
 
     /// A broadcast to a room.
@@ -480,61 +484,59 @@ impl Io {
         gone.iter().for_each(|room| self.settle(room));
     }
 
-    /// A join begins: other nodes are told of this one's interest, if there are any.
-    pub(crate) async fn joining(&self, room: &str) -> Result<Joining, AdapterError> {
-        if self.0.adapter.is_local() {
-            return Ok(Joining(None));
-        }
-        self.0.interests.begin(room);
-        // Made before the wait: given up, it ends as well.
-        let joining = Joining(Some((self.clone(), room.to_owned())));
-        self.0.interests.settle(&self.0.hub, room).await?;
-        Ok(joining)
-    }
-
     pub(crate) fn leave(&self, member: &Member, room: &str) {
         if self.0.hub.leave(member, room) == Change::Room {
             self.settle(room);
         }
     }
 
-    /// Tells the adapter in a while what has become of a room.
-    fn settle(&self, room: &str) {
-        if self.0.adapter.is_local() {
-            return;
+    /// Puts a message before the members here.
+    pub(crate) fn deliver(&self, audience: Audience<'_>, message: Message<'_>) -> Delivered {
+        let delivered = self.0.hub.broadcast(audience, message);
+        if delivered.has_opened {
+            self.sweep_rooms();
+            audience.rooms.iter().for_each(|room| self.settle(room));
         }
-        let (io, room) = (self.clone(), room.to_owned());
-        tokio::spawn(async move {
-            if let Err(error) = io.0.interests.settle(&io.0.hub, &room).await {
-                tracing::warn!(%error, room, "the adapter was not told of a room");
-            }
-        });
+        delivered
     }
 
-    /// Brings what other nodes publish to the members here.
-    fn listen_to_others(&self) {
-        if self.0.adapter.is_local() {
+    /// Joins a room. It is made if there is none.
+    pub(crate) fn join(
+        &self,
+        member: &Arc<Member>,
+        room: &str,
+        at_most: Option<usize>,
+        start: &Start,
+    ) -> Result<Option<Position>, NotJoined> {
+        let (_, position) = self.0.hub.join(member, room, at_most, start)?;
+        if position.is_some() {
+            self.sweep_rooms();
+        }
+        Ok(position)
+    }
+
+    /// Lets rooms with history forget in time, from now on. Outside of a runtime it waits until the next room is made.
+    fn sweep_rooms(&self) {
+        if self.0.sweeps_rooms.get().is_some() {
             return;
         }
-        self.0.listens_to_others.get_or_init(|| {
-            let mut incoming = self.0.adapter.incoming();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        self.0.sweeps_rooms.get_or_init(|| {
             let io = Arc::downgrade(&self.0);
-            tokio::spawn(async move {
-                while let Some(message) = incoming.next().await {
+            runtime.spawn(async move {
+                loop {
                     let Some(inner) = io.upgrade() else { return };
-                    Io(inner).deliver(&message);
+                    let histories = inner.hub.rooms().histories.all();
+                    let shortest = histories.iter().map(|history| history.idle()).min().unwrap_or(SWEEP_AT_LEAST);
+                    drop((inner, histories));
+                    tokio::time::sleep((shortest / 4).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST)).await;
+                    let Some(inner) = io.upgrade() else { return };
+                    let io = Io(inner);
+                    let gone = io.0.hub.rooms().sweep(Instant::now());
+                    gone.iter().for_each(|room| io.settle(room));
                 }
             });
         });
-    }
-
-    fn deliver(&self, message: &NodeMessage) {
-        let rooms: Vec<&str> = message.rooms.iter().map(String::as_str).collect();
-        let except_rooms: Vec<&str> = message.except_rooms.iter().map(String::as_str).collect();
-        let audience = Audience { rooms: &rooms, except: &message.except, except_rooms: &except_rooms };
-        let overflow = Manner::Overflow(message.overflow.unwrap_or(self.0.config.outbox.overflow));
-        let manner = if message.volatile { Manner::Volatile } else { overflow };
-        self.0.hub.broadcast(audience, manner, &message.event, None, message.data.get().as_bytes());
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::closing::{DisconnectReason, Ending};
-use crate::error::{Error, code};
+use crate::error::{Error, code, panic_text};
 use crate::handler::{Answer, BoxFuture, Kind};
 use crate::outbox::{Push, wake};
 use crate::protocol::{Id, Outgoing, Packet};
@@ -393,11 +393,6 @@ fn panicked(socket: &Socket, packet: &Packet, panic: &(dyn Any + Send)) -> Answe
     tracing::error!(socket = %socket.id(), event = packet.event(), panic = text, "a handler panicked");
     socket.io().count_panic();
     Answer(Kind::Panicked)
-}
-
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 /// The answer to one request, of which there is exactly one: the first that is not nothing, or

@@ -54,7 +54,8 @@
 //! # Rooms
 //!
 //! A room is a name and its members. Server code [joins](Socket::join) whom it likes; clients `subscribe` where a
-//! [rule](Io::rooms) lets them.
+//! [rule](Io::rooms) lets them. A room with [history](RoomRule::history) is a log: late joiners get the past and then the present,
+//! a client that lost its connection goes on where it was, and what a slow one misses it is told.
 //!
 //! # The house
 //!
@@ -62,7 +63,7 @@
 //!  HTTP ─► upgrade ─► connection: read ─► lane ─► handler (user code)
 //!  door               hallway                       │ emit · join · to(room)
 //!  peer ◄─ connection: write ◄─ outbox ◄─ hub ◄─────┘
-//!                                          ▲▼ adapter ⇄ other nodes
+//!                             + cursors   ▲▼ adapter ⇄ other nodes
 //! ```
 //!
 //! | file | what it does |
@@ -71,8 +72,9 @@
 //! | `upgrade`, `auth`, `handshake`, `server` | the door; who comes in, and how; the listener and the tower service |
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
-//! | `hub`, `rooms`, `rules`, `outbox`, `acks` | members; rooms both ways; who may subscribe; the queue to a peer; requests that wait |
-//! | `io`, `socket`, `broadcast`, `emit`, `extensions` | what a user holds |
+//! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
+//! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
+//! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
@@ -83,6 +85,7 @@
 //! - Handlers are there before the first event is handled; one socket's events are handled in order.
 //! - The read loop never awaits user code. Every queue is bounded, in count and in bytes, with one overflow policy and a counter.
 //! - No member holds up another, nor whoever broadcasts. A message is encoded once per dialect and room.
+//! - A member of a room with history gets every message from where it began, in order, or a `gap` that names what is missing.
 //! - Every request is answered: by its handler, an error, a timeout, or the end of the socket.
 //! - What was emitted before `disconnect()` arrives. After a disconnect nothing is left: no member, no request, no task.
 //! - A panic in a handler ends that handler. A shutdown takes no longer than its grace.
@@ -111,13 +114,16 @@ mod extensions;
 mod frame;
 mod handler;
 mod handshake;
+mod history;
 mod hub;
 mod inbox;
 mod io;
 mod lane;
 mod modules;
 mod outbox;
+mod patterns;
 pub mod protocol;
+mod room;
 mod rooms;
 mod router;
 mod rules;
@@ -126,6 +132,7 @@ mod shutdown;
 mod socket;
 mod stats;
 mod subscriptions;
+mod sync;
 mod upgrade;
 
 pub use acks::RequestError;
@@ -139,12 +146,14 @@ pub use extensions::Extensions;
 pub use frame::Frames;
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
+pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};
 pub use modules::Module;
 #[cfg(feature = "process")]
 pub use modules::process;
 pub use protocol::{Dialect, NameError, RESERVED};
+pub use room::RoomLog;
 pub use router::{ListenerId, Off};
 pub use rules::{RoomRule, Verdict};
 #[cfg(feature = "server")]

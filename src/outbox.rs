@@ -1,8 +1,9 @@
 //! The queue to one peer: bounded in count and bytes, with its overflow policy in one place.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -10,16 +11,21 @@ use tokio::sync::Notify;
 
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::{OutboxLimits, Overflow};
+use crate::rooms::Room;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A queue that grew beyond this many entries is given back when it is empty.
 const KEEP: usize = 128;
 
 /// The writer takes at most this many bytes at once, and no more than a quarter of what may wait, so
 /// that the rest can still be dropped or overtaken.
-const TURN_BYTES: usize = 64 * 1024;
+pub(crate) const TURN_BYTES: usize = 64 * 1024;
 
 /// And at most this many frames: what one vectored write takes.
 pub(crate) const TURN_FRAMES: usize = 256;
+
+/// And asks at most this many rooms.
+const TURN_ROOMS: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -31,6 +37,8 @@ enum Kind {
     Reply,
     /// The place of a frame that is not known yet; nothing behind it is sent before it.
     Reserved,
+    /// A frame that was put into such a place.
+    Filled,
 }
 
 #[derive(Debug)]
@@ -60,6 +68,10 @@ struct State {
     replies: usize,
     /// Those that wait for room.
     waiters: usize,
+    /// Rooms with history that have something for this member, each mostly once.
+    ready: VecDeque<Arc<Room>>,
+    /// How many [`Kind::Reserved`] and [`Kind::Filled`] are queued: an acknowledgement precedes what comes from a room.
+    gates: usize,
     /// The end, once decided. The outbox takes nothing more.
     ending: Option<Ending>,
     /// The connection is gone.
@@ -92,10 +104,20 @@ pub(crate) enum Push {
     Closed,
 }
 
+/// Some bytes on their way to the peer: one frame or more, or a part of such a run.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) bytes: Bytes,
+    /// How many messages are sent with it.
+    pub(crate) messages: usize,
+    /// Whether it was queued here.
+    pub(crate) is_queued: bool,
+}
+
 /// What the writer does next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Frames are in the batch.
+    /// Frames are in the batch, or rooms are ready.
     Write,
     /// Nothing waits; the next push wakes the writer.
     Park,
@@ -104,6 +126,11 @@ pub(crate) enum Next {
 }
 
 impl Backlog {
+    pub(crate) fn add(&mut self, more: Backlog) {
+        self.bytes += more.bytes;
+        self.messages += more.messages;
+    }
+
     pub(crate) fn exceeds(self, limit: Backlog) -> bool {
         self.bytes > limit.bytes || self.messages > limit.messages
     }
@@ -139,8 +166,10 @@ impl State {
     fn push(&mut self, frame: Bytes, kind: Kind) -> Push {
         self.waiting.messages += 1;
         self.waiting.bytes += frame.len();
-        if kind == Kind::Reply {
-            self.replies += frame.len();
+        match kind {
+            Kind::Reply => self.replies += frame.len(),
+            Kind::Reserved => self.gates += 1,
+            _ => {}
         }
         self.queue.push_back(Item { frame, kind });
         Push::Queued { backlog: self.waiting, waker: self.unpark(), displaced: 0 }
@@ -315,7 +344,7 @@ impl Outbox {
         let mut state = self.lock();
         let place = state.queue.iter().position(|item| item.kind == Kind::Reserved);
         let Some(item) = place.and_then(|index| state.queue.get_mut(index)) else { return };
-        item.kind = Kind::Direct;
+        item.kind = Kind::Filled;
         let length = frame.len();
         item.frame = frame;
         state.waiting.bytes += length;
@@ -323,6 +352,7 @@ impl Outbox {
             // The peer's dialect has no such message.
             state.queue.retain(|item| !item.frame.is_empty());
             state.waiting.messages -= 1;
+            state.gates -= 1;
         }
         let waker = state.unpark();
         drop(state);
@@ -355,7 +385,10 @@ impl Outbox {
         state.queue = VecDeque::new();
         state.waiting = Backlog::default();
         state.writer = None;
+        // Dropped without the lock: the last handle of a room takes its members along.
+        let ready = mem::take(&mut state.ready);
         drop(state);
+        drop(ready);
         self.freed.notify_waiters();
     }
 
@@ -408,8 +441,46 @@ impl Outbox {
         }
     }
 
-    /// For the writer: tells what was sent of the last batch, and takes the next one into `batch`.
-    pub(crate) fn take(&self, sent: Backlog, batch: &mut VecDeque<Bytes>, writer: &Waker) -> Next {
+    /// A room with history has something for this member. The waker, if any, is to be called after all locks are released.
+    pub(crate) fn push_ready(&self, room: &Arc<Room>) -> Option<Waker> {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return None;
+        }
+        state.ready.push_back(room.clone());
+        state.unpark()
+    }
+
+    /// The same where the room may be there already.
+    pub(crate) fn push_ready_once(&self, room: &Arc<Room>) -> Option<Waker> {
+        let mut state = self.lock();
+        if !state.is_open() || state.ready.iter().any(|known| Arc::ptr_eq(known, room)) {
+            return None;
+        }
+        state.ready.push_back(room.clone());
+        state.unpark()
+    }
+
+    /// For the writer: these rooms have more.
+    pub(crate) fn push_again(&self, rooms: &mut Vec<Arc<Room>>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            rooms.clear();
+            return;
+        }
+        state.ready.extend(rooms.drain(..));
+    }
+
+    /// For the writer: tells what was sent of the last batch, and takes the next one into `batch`, and into `ready` the rooms
+    /// that come after it.
+    pub(crate) fn take(
+        &self,
+        sent: Backlog,
+        batch: &mut VecDeque<Part>,
+        ready: &mut Vec<Arc<Room>>,
+        writer: &Waker,
+    ) -> Next {
         let mut state = self.lock();
         state.waiting.messages = state.waiting.messages.saturating_sub(sent.messages);
         state.waiting.bytes = state.waiting.bytes.saturating_sub(sent.bytes);
@@ -421,19 +492,25 @@ impl Outbox {
             let most_frames = (self.limits.messages / 4).clamp(1, TURN_FRAMES);
             while frames == 0 || (bytes < most_bytes && frames < most_frames) {
                 let Some(item) = state.queue.pop_front_if(|item| item.kind != Kind::Reserved) else { break };
-                if item.kind == Kind::Reply {
-                    state.replies -= item.frame.len();
+                match item.kind {
+                    Kind::Reply => state.replies -= item.frame.len(),
+                    Kind::Filled => state.gates -= 1,
+                    _ => {}
                 }
                 bytes += item.frame.len();
                 frames += 1;
-                batch.push_back(item.frame);
+                batch.push_back(Part { bytes: item.frame, messages: 1, is_queued: true });
+            }
+            if state.gates == 0 {
+                let count = state.ready.len().min(TURN_ROOMS);
+                ready.extend(state.ready.drain(..count));
             }
         }
-        let next = if frames > 0 {
+        let next = if frames > 0 || !ready.is_empty() {
             state.parked = false;
             Next::Write
         } else if let Some(ending) = &state.ending
-            && (aborted || state.queue.is_empty())
+            && (aborted || (state.queue.is_empty() && state.ready.is_empty()))
         {
             Next::End(ending.clone())
         } else {

@@ -210,18 +210,60 @@ impl<'a> Outgoing<'a> {
 
 /// What a [`Dialect`] remembers of a room from one message to the next, such as the beginning of a line whose end is
 /// still to come. Each room has its own for each dialect in use; a message to one socket comes with an empty one.
+///
+/// What is written may depend on the message and on this, and on nothing else: sockets that are as far in a room, with equal
+/// memories, share the frames.
 #[derive(Default)]
-pub struct Memory(Option<Box<dyn Any + Send + Sync>>);
+pub struct Memory(Option<Box<dyn Remembered>>);
+
+/// What can be remembered.
+trait Remembered: Any + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn again(&self) -> Box<dyn Remembered>;
+    fn is_same(&self, other: &dyn Remembered) -> bool;
+}
+
+impl<T: Any + Clone + PartialEq + Send + Sync> Remembered for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+    fn again(&self) -> Box<dyn Remembered> {
+        Box::new(self.clone())
+    }
+    fn is_same(&self, other: &dyn Remembered) -> bool {
+        other.as_any().downcast_ref::<T>() == Some(self)
+    }
+}
 
 impl Memory {
     /// What was remembered, or a new one where that was nothing, or of another type.
-    pub fn get_or_default<T: Any + Default + Send + Sync>(&mut self) -> &mut T {
-        if !self.0.as_ref().is_some_and(|known| known.is::<T>()) {
+    pub fn get_or_default<T: Any + Default + Clone + PartialEq + Send + Sync>(&mut self) -> &mut T {
+        if !self.0.as_ref().is_some_and(|known| (**known).as_any().is::<T>()) {
             self.0 = None;
         }
         let known = self.0.get_or_insert_with(|| Box::new(T::default()));
         // It is a `T`, as made sure above.
-        known.downcast_mut().unwrap_or_else(|| unreachable!())
+        (**known).as_any_mut().downcast_mut().unwrap_or_else(|| unreachable!())
+    }
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Memory {
+        Memory(self.0.as_ref().map(|known| (**known).again()))
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, other: &Memory) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => (**one).is_same(&**other),
+            _ => false,
+        }
     }
 }
 
@@ -471,6 +513,18 @@ mod tests {
         assert!(Json.decode(Bytes::from_static(b"{\"event\":\"\xff\"}"), 128).is_err());
         assert!(Json.decode(Bytes::from_static(b"{\"event\":\"e\",\"data\":\"\xff\"}"), 128).is_err());
         assert!(decode(&format!(r#"{{"event":"{}"}}"#, "é".repeat(128))).is_ok());
+    }
+
+    #[test]
+    fn a_memory_keeps_one_thing_and_can_be_compared() {
+        let mut memory = Memory::default();
+        memory.get_or_default::<Vec<u8>>().push(1);
+        assert_eq!(*memory.get_or_default::<Vec<u8>>(), [1]);
+        assert!(memory == memory.clone() && memory != Memory::default());
+        let mut other = memory.clone();
+        other.get_or_default::<Vec<u8>>().push(2);
+        assert!(memory != other);
+        assert_eq!(*other.get_or_default::<u32>(), 0, "another type begins anew");
     }
 
     #[test]

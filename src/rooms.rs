@@ -1,14 +1,20 @@
-//! Rooms and their members: one mutex a room, a sharded map of rooms, and the index back from
-//! a member to its rooms.
+//! Rooms, their members and what they remember: one mutex a room, a sharded map of rooms, and the index back from a member to
+//! its rooms.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
 
 use indexmap::IndexMap;
 
+use crate::history::{History, Log, Position, Start};
 use crate::hub::{Member, SocketId};
+use crate::patterns::Patterns;
 use crate::protocol::Memory;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// So many that joins of different rooms seldom meet.
 const SHARDS: usize = 64;
@@ -21,6 +27,8 @@ pub(crate) struct Room {
     // A std mutex: held while a message is put before each member, with no user code and no
     // await under it.
     state: Mutex<RoomState>,
+    /// Whether it has a log. That does not change.
+    is_logged: bool,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +37,8 @@ pub(crate) struct RoomState {
     /// How often a broadcast was encoded for this room.
     pub(crate) encoded: u64,
     pub(crate) memories: Memories,
+    /// What it remembers, where a rule says that it does.
+    pub(crate) log: Option<Box<Log>>,
     /// Taken out of the map; whoever still holds it looks again.
     dead: bool,
 }
@@ -49,8 +59,10 @@ impl Memories {
 }
 
 impl Room {
-    pub(crate) fn new(name: Arc<str>) -> Room {
-        Room { name, state: Mutex::default() }
+    pub(crate) fn new(name: Arc<str>, keep: Option<Arc<History>>) -> Room {
+        let is_logged = keep.is_some();
+        let log = keep.map(|keep| Box::new(Log::new(name.clone(), keep, Instant::now())));
+        Room { name, state: Mutex::new(RoomState { log, ..RoomState::default() }), is_logged }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, RoomState> {
@@ -58,9 +70,11 @@ impl Room {
     }
 }
 
-/// All rooms that have members, by name.
+/// All rooms that have members or remember something, by name.
 #[derive(Debug)]
 pub(crate) struct Rooms {
+    /// Which rooms are to remember.
+    pub(crate) histories: Patterns<Arc<History>>,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
 }
@@ -74,11 +88,18 @@ struct Shard {
 
 impl Rooms {
     pub(crate) fn new() -> Rooms {
-        Rooms { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()) }
+        Rooms {
+            histories: Patterns::default(),
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
     }
 
     fn shard(&self, name: &str) -> MutexGuard<'_, Shard> {
-        let index = self.hasher.hash_one(name) as usize % SHARDS;
+        self.lock_shard(self.hasher.hash_one(name) as usize % SHARDS)
+    }
+
+    fn lock_shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,30 +107,51 @@ impl Rooms {
         self.shard(name).rooms.get(name).cloned()
     }
 
-    /// Puts a member into a room, which is made if there is none.
-    /// Returns the room and whether it is new.
-    fn insert(&self, name: &str, member: &Arc<Member>) -> (Arc<Room>, bool) {
+    /// Calls `f` with a room under its lock, if there is one. With `opens`, one that remembers is made.
+    pub(crate) fn with<R>(
+        &self,
+        name: &str,
+        opens: bool,
+        f: impl FnOnce(&Arc<Room>, &mut RoomState) -> R,
+    ) -> Option<R> {
         loop {
-            let room = {
-                let mut shard = self.shard(name);
-                match shard.rooms.get(name) {
-                    Some(room) => room.clone(),
-                    None => {
-                        let name: Arc<str> = name.into();
-                        let room = Arc::new(Room::new(name.clone()));
-                        shard.rooms.insert(name, room.clone());
-                        room
-                    }
-                }
+            let room = match self.get(name) {
+                Some(room) => room,
+                None if !opens => return None,
+                None => self.make(name, Some(self.histories.find(name)?)),
             };
+            let mut state = room.lock();
+            if !state.dead {
+                return Some(f(&room, &mut state));
+            }
+        }
+    }
+
+    fn make(&self, name: &str, keep: Option<Arc<History>>) -> Arc<Room> {
+        let mut shard = self.shard(name);
+        if let Some(room) = shard.rooms.get(name) {
+            return room.clone();
+        }
+        let name: Arc<str> = name.into();
+        let room = Arc::new(Room::new(name.clone(), keep));
+        shard.rooms.insert(name, room.clone());
+        room
+    }
+
+    /// Puts a member into a room, which is made if there is none.
+    /// Returns the room, whether this is its first member, and where in the log that begins.
+    fn insert(&self, name: &str, member: &Arc<Member>, start: &Start) -> (Arc<Room>, bool, Option<Position>) {
+        loop {
+            let room = self.get(name).unwrap_or_else(|| self.make(name, self.histories.find(name)));
             let mut state = room.lock();
             if state.dead {
                 continue;
             }
             state.members.insert(member.id, member.clone());
-            let is_new = state.members.len() == 1;
+            let is_first = state.members.len() == 1;
+            let placed = state.log.as_mut().map(|log| log.place(member, start));
             drop(state);
-            return (room, is_new);
+            return (room.clone(), is_first, placed.map(|placed| room.begin(member, placed)));
         }
     }
 
@@ -118,18 +160,22 @@ impl Rooms {
     fn remove(&self, room: &Room, id: SocketId) -> bool {
         let mut state = room.lock();
         state.members.swap_remove(&id);
-        if !state.members.is_empty() {
-            let (members, spare) = (state.members.len(), state.members.capacity());
-            if spare > 64 && members < spare / 4 {
-                state.members.shrink_to(members * 2);
-            }
-            return false;
+        let waiters = state.log.as_mut().map(|log| log.remove(id, Instant::now())).unwrap_or_default();
+        let (members, spare) = (state.members.len(), state.members.capacity());
+        if spare > 64 && members < spare / 4 {
+            state.members.shrink_to(members * 2);
         }
         drop(state);
+        waiters.into_iter().for_each(Waker::wake);
+        members == 0 && !room.is_logged && self.forget(room, |state| state.members.is_empty())
+    }
+
+    /// Takes a room out of the map, if it is still over.
+    fn forget(&self, room: &Room, is_over: impl FnOnce(&RoomState) -> bool) -> bool {
         // The map's lock comes before the room's; someone may have joined between.
         let mut shard = self.shard(&room.name);
         let mut state = room.lock();
-        if state.dead || !state.members.is_empty() {
+        if state.dead || !is_over(&state) {
             return false;
         }
         state.dead = true;
@@ -138,23 +184,57 @@ impl Rooms {
         true
     }
 
-    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes out messages that are too old, and rooms that have remembered long enough. Returns those.
+    pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        for index in 0..SHARDS {
+            let rooms: Vec<Arc<Room>> =
+                self.lock_shard(index).rooms.values().filter(|room| room.is_logged).cloned().collect();
+            for room in rooms {
+                let is_over = |state: &RoomState| state.log.as_ref().is_some_and(|log| log.is_over(now));
+                let looks_over = {
+                    let mut state = room.lock();
+                    if let Some(log) = &mut state.log {
+                        log.evict(now);
+                    }
+                    is_over(&state)
+                };
+                if looks_over && self.forget(&room, is_over) {
+                    gone.push(room.name.clone());
+                } else {
+                    room.fold();
+                }
+            }
+        }
+        gone
     }
 
-    /// The names of all rooms, in no order.
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        (0..SHARDS).map(|index| self.lock_shard(index))
+    }
+
+    /// The names of all rooms with members, in no order.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        self.shards().flat_map(|shard| shard.rooms.keys().cloned().collect::<Vec<_>>()).collect()
+        let has_members = |room: &&Arc<Room>| !room.is_logged || !room.lock().members.is_empty();
+        let names = |shard: MutexGuard<'_, Shard>| -> Vec<Arc<str>> {
+            shard.rooms.values().filter(has_members).map(|room| room.name.clone()).collect()
+        };
+        self.shards().flat_map(names).collect()
     }
 
     /// How many rooms there are, how many memberships, and how often they encoded a broadcast.
     pub(crate) fn count(&self) -> Census {
         let mut census = Census::default();
         for shard in self.shards() {
-            census.rooms += shard.rooms.len();
             census.encoded += shard.encoded;
             for room in shard.rooms.values() {
                 let state = room.lock();
+                census.rooms += usize::from(!state.members.is_empty());
+                if let Some(log) = &state.log {
+                    census.logs += 1;
+                    census.logged_messages += log.len();
+                    census.logged_bytes += log.bytes();
+                }
                 census.members += state.members.len();
                 census.encoded += state.encoded;
             }
@@ -168,6 +248,9 @@ pub(crate) struct Census {
     pub(crate) rooms: usize,
     pub(crate) members: usize,
     pub(crate) encoded: u64,
+    pub(crate) logs: usize,
+    pub(crate) logged_messages: usize,
+    pub(crate) logged_bytes: usize,
 }
 
 /// The way back: the rooms that one member is in.
@@ -221,27 +304,29 @@ impl Joined {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins a room. `at_most`, given for a client's own subscriptions, bounds their number.
+    /// Joins a room. `at_most`, given for a client's own subscriptions, bounds their number. `start` says where in a log.
     pub(crate) fn join(
         &self,
         rooms: &Rooms,
         member: &Arc<Member>,
         name: &str,
         at_most: Option<usize>,
-    ) -> Result<Change, NotJoined> {
+        start: &Start,
+    ) -> Result<(Change, Option<Position>), NotJoined> {
         let mut state = self.lock();
         if state.gone {
             return Err(NotJoined::Gone);
         }
-        if state.rooms.contains_key(name) {
-            return Ok(Change::None);
+        if let Some(Membership { room, .. }) = state.rooms.get(name) {
+            let placed = room.lock().log.as_mut().map(|log| log.place(member, start));
+            return Ok((Change::None, placed.map(|placed| room.begin(member, placed))));
         }
         if at_most.is_some_and(|most| state.rooms.len() >= most && state.subscriptions() >= most) {
             return Err(NotJoined::TooMany);
         }
-        let (room, is_new) = rooms.insert(name, member);
+        let (room, is_first, position) = rooms.insert(name, member, start);
         state.rooms.insert(room.name.clone(), Membership { room, subscribed: at_most.is_some() });
-        Ok(if is_new { Change::Room } else { Change::Member })
+        Ok((if is_first { Change::Room } else { Change::Member }, position))
     }
 
     pub(crate) fn leave(&self, rooms: &Rooms, id: SocketId, name: &str) -> Change {

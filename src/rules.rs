@@ -1,10 +1,12 @@
-//! Which rooms clients may subscribe to.
+//! What holds for the rooms of a pattern: who may subscribe, and what they remember.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::error::{Error, IntoError};
 use crate::handler::BoxFuture;
+use crate::history::History;
+use crate::patterns::{Pattern, Patterns};
 use crate::socket::Socket;
 
 type Check = Arc<dyn Fn(Socket, String) -> BoxFuture<Result<(), Error>> + Send + Sync>;
@@ -56,71 +58,24 @@ impl<E: IntoError> Verdict for Result<(), E> {
     }
 }
 
-/// A room's name, or the beginning of one and `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern {
-    text: String,
-    is_prefix: bool,
-}
-
-impl Pattern {
-    fn parse(pattern: &str) -> Option<Pattern> {
-        let (text, is_prefix) = match pattern.strip_suffix('*') {
-            Some(text) => (text, true),
-            None => (pattern, false),
-        };
-        let is_name = crate::protocol::is_room_name(text) || (is_prefix && text.is_empty());
-        is_name.then(|| Pattern { text: text.to_owned(), is_prefix })
-    }
-
-    fn matches(&self, room: &str) -> bool {
-        if self.is_prefix { room.starts_with(&self.text) } else { room == self.text }
-    }
-
-    /// The longest match holds; a literal before a pattern of the same length.
-    fn rank(&self) -> (usize, bool) {
-        (self.text.len(), !self.is_prefix)
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Rules {
-    /// By falling rank. A lock for writers; a look-up clones the one rule that matches.
-    rules: RwLock<Vec<(Pattern, Allow)>>,
-}
-
-impl Rules {
-    fn set(&self, pattern: Pattern, allow: Allow) {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        let replaced: Vec<_> = rules.extract_if(.., |(known, _)| *known == pattern).collect();
-        let index = rules.partition_point(|(known, _)| known.rank() >= pattern.rank());
-        rules.insert(index, (pattern, allow));
-        drop(rules);
-        // Here, where no lock is held: what it captured is user code.
-        drop(replaced);
-    }
-
-    pub(crate) fn find(&self, room: &str) -> Option<Allow> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules.iter().find(|(pattern, _)| pattern.matches(room)).map(|(_, allow)| allow.clone())
-    }
-}
+pub(crate) type Rules = Patterns<Allow>;
 
 /// The rooms of a pattern, for which a rule is to be set. See [`Io::rooms`](crate::Io::rooms).
 #[derive(Debug)]
 pub struct RoomRule<'a> {
     rules: &'a Rules,
+    histories: &'a Patterns<Arc<History>>,
     pattern: Pattern,
 }
 
 impl<'a> RoomRule<'a> {
     /// # Panics
     /// When the pattern can match no room.
-    pub(crate) fn new(rules: &'a Rules, pattern: &str) -> RoomRule<'a> {
+    pub(crate) fn new(rules: &'a Rules, histories: &'a Patterns<Arc<History>>, pattern: &str) -> RoomRule<'a> {
         let Some(pattern) = Pattern::parse(pattern) else {
             panic!("`{pattern}` is no pattern of rooms: [A-Za-z0-9_.:-]{{1,256}}, or the beginning of it and `*`");
         };
-        RoomRule { rules, pattern }
+        RoomRule { rules, histories, pattern }
     }
 
     /// Every client may subscribe to these rooms.
@@ -145,6 +100,18 @@ impl<'a> RoomRule<'a> {
         self.rules.set(self.pattern.clone(), Allow::If(check));
         self
     }
+
+    /// These rooms remember: each message that is emitted to one gets a number, `seq`, and is kept as `history` says. Members
+    /// are cursors in it: they get the past and then the present without a gap or a double, a slow one costs nobody
+    /// anything, and `emit` waits for none. Who may subscribe is said beside it.
+    ///
+    /// It holds for rooms that are made from now on. Which pattern says who may subscribe and which one what is kept are
+    /// found each on their own. A [`volatile`](crate::Broadcast::volatile) broadcast is not kept, nor is a
+    /// [`request`](crate::Broadcast::request).
+    pub fn history(self, history: History) -> Self {
+        self.histories.set(self.pattern.clone(), Arc::new(history));
+        self
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +122,8 @@ mod tests {
     fn the_longest_match_holds() {
         let rules = Rules::default();
         let deny = || Allow::If(Arc::new(|_, _| Box::pin(async { Err(Error::forbidden("no")) })));
-        RoomRule::new(&rules, "a:*").public();
+        let histories = Patterns::default();
+        RoomRule::new(&rules, &histories, "a:*").public();
         rules.set(Pattern::parse("a:b:*").unwrap(), deny());
         rules.set(Pattern::parse("a:b:c").unwrap(), Allow::Everyone);
         let is_public = |room| rules.find(room).map(|allow| matches!(allow, Allow::Everyone));

@@ -21,6 +21,7 @@ use crate::error::{Error, code};
 use crate::extensions::Extensions;
 use crate::handler::{self, AnyEvent, BoxFuture, Handler, RawEvent, Typed};
 use crate::handshake::Handshake;
+use crate::history::Start;
 use crate::hub::{Member, SocketId, count};
 use crate::inbox::Inbox;
 use crate::io::Io;
@@ -244,7 +245,7 @@ impl Socket {
 
     // ---- rooms
 
-    /// Joins a room, which is made if there is none. Rooms joined so do not count toward `maxSubscriptions`;
+    /// Joins a room, which is made if there is none; one with history from its next message on. Rooms joined so do not count toward `maxSubscriptions`;
     /// the client may leave them by `unsubscribe`. Cancel safe: dropped, it has joined or not.
     ///
     /// # Errors
@@ -255,7 +256,7 @@ impl Socket {
             return Err(JoinError::Name);
         }
         let joining = self.io().joining(room).await.map_err(|error| JoinError::Adapter(error.to_string()))?;
-        let joined = self.io().hub().join(self.member(), room, None);
+        let joined = self.io().join(self.member(), room, None, &Start::Live);
         drop(joining);
         joined.map(drop).map_err(|refusal| match refusal {
             NotJoined::Gone | NotJoined::TooMany => JoinError::Disconnected,

@@ -31,6 +31,14 @@ pub struct Stats {
     pub encoded: u64,
     /// Broadcasts that a member missed, by the overflow policy or by being volatile.
     pub dropped: u64,
+    /// Gaps that members of rooms with history were told.
+    pub gaps: u64,
+    /// Rooms with history, those without members among them.
+    pub logs: usize,
+    /// Messages that they keep.
+    pub logged_messages: usize,
+    /// The bytes of these, as frames of JSON.
+    pub logged_bytes: usize,
     /// Handlers that panicked.
     pub panics: u64,
 }
@@ -65,13 +73,17 @@ impl Totals {
             bytes_out: sum(|c| &c.bytes_out),
             encoded: census.encoded,
             dropped: sum(|c| &c.dropped),
+            gaps: sum(|c| &c.gaps),
+            logs: census.logs,
+            logged_messages: census.logged_messages,
+            logged_bytes: census.logged_bytes,
             panics,
         }
     }
 }
 
 impl Counters {
-    fn all(&self) -> [&AtomicU64; 5] {
-        [&self.messages_in, &self.bytes_in, &self.messages_out, &self.bytes_out, &self.dropped]
+    fn all(&self) -> [&AtomicU64; 6] {
+        [&self.messages_in, &self.bytes_in, &self.messages_out, &self.bytes_out, &self.dropped, &self.gaps]
     }
 }

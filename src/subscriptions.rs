@@ -1,13 +1,15 @@
 //! `subscribe` and `unsubscribe`: how clients come into rooms and leave them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::encode;
 use crate::error::{Error, code};
-use crate::handler::{Answer, BoxFuture, Kind};
+use crate::handler::{self, Answer, BoxFuture, Kind};
+use crate::history::{Position, Start};
 use crate::io::Joining;
 use crate::lane;
 use crate::protocol::{Id, Packet, is_room_name};
@@ -18,8 +20,18 @@ use crate::socket::{JoinError, Socket};
 #[derive(Serialize)]
 struct Entry<'a> {
     room: &'a str,
+    /// Where it begins, in a room with history.
+    #[serde(flatten)]
+    position: Option<Begun>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error>,
+}
+
+#[derive(Serialize)]
+struct Begun {
+    epoch: Arc<str>,
+    seq: u64,
+    from: u64,
 }
 
 /// What a client asks for.
@@ -28,20 +40,52 @@ struct Entry<'a> {
 enum Wanted {
     One(String),
     Many(Vec<String>),
-    // Where a room has no history, `since`, `epoch` and `last` change nothing.
-    From { room: String },
 }
 
-impl Wanted {
-    fn parse(packet: &Packet) -> Result<(Vec<String>, bool), Error> {
-        match serde_json::from_slice(packet.data()) {
-            Ok(Wanted::One(room) | Wanted::From { room }) => Ok((vec![room], false)),
-            Ok(Wanted::Many(rooms)) => Ok((rooms, true)),
-            Err(_) => {
-                let expected = "expected a room, a list of rooms, or an object with `room`";
-                Err(Error::new(code::INVALID_PAYLOAD, expected).with_details(serde_json::json!({"path": "."})))
-            }
+/// A room, and where in its history to begin. Where it has none, that changes nothing.
+#[derive(Deserialize)]
+struct Place {
+    room: String,
+    since: Option<u64>,
+    epoch: Option<Box<str>>,
+    last: Option<u64>,
+}
+
+impl From<Position> for Begun {
+    fn from(Position { epoch, seq, from }: Position) -> Begun {
+        Begun { epoch, seq, from }
+    }
+}
+
+/// The rooms that are asked for, whether as a list, and where to begin.
+struct Asked {
+    rooms: Vec<String>,
+    is_list: bool,
+    start: Start,
+}
+
+impl Asked {
+    fn parse(packet: &Packet) -> Result<Asked, Error> {
+        let invalid = |path: &str, text: String| {
+            Error::new(code::INVALID_PAYLOAD, text).with_details(serde_json::json!({ "path": path }))
+        };
+        if packet.data().trim_ascii_start().first() != Some(&b'{') {
+            let expected = "expected a room, a list of rooms, or an object with `room`";
+            return match serde_json::from_slice(packet.data()) {
+                Ok(Wanted::One(room)) => Ok(Asked { rooms: vec![room], is_list: false, start: Start::Usual }),
+                Ok(Wanted::Many(rooms)) => Ok(Asked { rooms, is_list: true, start: Start::Usual }),
+                Err(_) => Err(invalid(".", expected.into())),
+            };
         }
+        let Place { room, since, epoch, last } = handler::decode(packet)?;
+        let start = match (since, epoch, last) {
+            (Some(_), _, Some(_)) => return Err(invalid("last", "`since` and `last` exclude each other".into())),
+            (Some(_), None, _) => return Err(invalid("epoch", "`since` needs the `epoch` that it counts in".into())),
+            (Some(seq), Some(epoch), _) => Start::Since { seq, epoch },
+            (None, _, Some(count)) => Start::Last(count),
+            (None, _, None) => Start::Usual,
+        };
+        Ok(Asked { rooms: vec![room], is_list: false, start })
     }
 }
 
@@ -60,7 +104,7 @@ pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
 }
 
 async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
-    let (rooms, is_list) = Wanted::parse(packet)?;
+    let Asked { rooms, is_list, start } = Asked::parse(packet)?;
     let most = socket.config().max_subscriptions;
     // The answer has an entry for each, and a rule may be asked for each.
     if rooms.len() > most.saturating_mul(4).max(64) {
@@ -93,13 +137,15 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     }
     let entries = rooms.iter().zip(allowed).map(|(room, allowed)| {
         let joined = allowed.and_then(|_joining| {
-            let joined = socket.io().hub().join(socket.member(), room, Some(most));
-            joined.map(drop).map_err(|refusal| match refusal {
+            socket.io().join(socket.member(), room, Some(most), &start).map_err(|refusal| match refusal {
                 NotJoined::TooMany => too_many(most),
                 NotJoined::Gone => JoinError::Disconnected.into(),
             })
         });
-        Entry { room, error: joined.err() }
+        match joined {
+            Ok(position) => Entry { room, position: position.map(Begun::from), error: None },
+            Err(error) => Entry { room, position: None, error: Some(error) },
+        }
     });
     answer(socket, packet, is_list, entries.collect())
 }
@@ -123,10 +169,10 @@ async fn allow(socket: &Socket, room: &str) -> Result<Joining, Error> {
 }
 
 async fn unsubscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
-    let (rooms, is_list) = Wanted::parse(packet)?;
+    let Asked { rooms, is_list, .. } = Asked::parse(packet)?;
     let leave = |room| {
         socket.io().leave(socket.member(), room);
-        Entry { room, error: None }
+        Entry { room, position: None, error: None }
     };
     let entries: Vec<Entry<'_>> = rooms.iter().map(|room| leave(room.as_str())).collect();
     // Nothing of the rooms comes after the ack: its place is taken when they have been left.

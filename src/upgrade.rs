@@ -15,12 +15,11 @@ use serde::Serialize;
 
 use crate::config::{AllowedOrigins, Config};
 use crate::connection;
-use crate::error::code;
+use crate::error::{code, panic_text};
 use crate::handler::BoxFuture;
 use crate::handshake::{Handshake, IntoPrincipal};
 use crate::hub::Spoken;
 use crate::io::Io;
-use crate::lane::panic_text;
 use crate::shutdown::{AliveGuard, Phase};
 use crate::socket::Socket;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use eventwire::{Error, Io, Pace, RequestError, Socket, SocketId};
+use eventwire::{Error, History, Io, Logged, Pace, RequestError, Socket, SocketId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -106,7 +106,38 @@ fn echoes(io: &Io) {
     });
 }
 
+/// What numbers that are no longer kept have come to.
+#[derive(Clone, Default, Serialize)]
+struct Sum {
+    count: u64,
+    #[serde(serialize_with = "whole_if_it_is")]
+    sum: f64,
+}
+
+/// 6 rather than 6.0.
+fn whole_if_it_is<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, message: &Logged) {
+        if let Ok(number) = message.decode::<f64>() {
+            self.count += 1;
+            self.sum += number;
+        }
+    }
+}
+
 fn rooms(io: &Io) {
+    io.rooms("log:*").public().history(History::bytes(256 * 1024));
+    io.rooms("tail:*").public().history(History::messages(8).live_only());
+    io.rooms("sum:*").public().history(History::messages(8).snapshot("state", Sum::default(), Sum::add));
+    io.on::<Room>("clear", |socket: Socket, Room { room }| async move { socket.io().room(&room).clear() });
     io.on::<Publish>("publish", |socket: Socket, Publish { room, payload }| async move {
         socket.io().to(&room).emit("message", payload).await
     });

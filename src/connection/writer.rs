@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::closing::Ending;
 use crate::hub::{Member, count};
-use crate::outbox::{Backlog, Next, TURN_FRAMES};
+use crate::outbox::{Backlog, Next, Part, TURN_BYTES, TURN_FRAMES};
+use crate::rooms::Room;
 
 /// A peer that takes less than this in `writeTimeout` while data waits is stalled: one byte a
 /// second is no progress.
@@ -23,13 +26,16 @@ const KEEP: usize = 32;
 
 #[derive(Default)]
 pub(super) struct Writer {
-    /// Taken from the outbox; of the first, `offset` bytes are sent.
-    batch: VecDeque<Bytes>,
+    /// Taken from the outbox and from rooms with history; of the first, `offset` bytes are sent.
+    batch: VecDeque<Part>,
     offset: usize,
+    /// Empty but while a batch is made: no allocation for each.
+    ready: Vec<Arc<Room>>,
     /// Pongs, close frames and the like: they go between two frames, before what waits.
     pub(super) control: BytesMut,
-    /// Sent since the outbox was last told.
+    /// Sent since the outbox was last told: of what was queued there, and of all.
     sent: Backlog,
+    sent_in_all: Backlog,
     stall: Option<Stall>,
     /// Something was written since the stream was last flushed.
     needs_flush: bool,
@@ -56,19 +62,28 @@ impl Writer {
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,
-        member: &Member,
+        member: &Arc<Member>,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Written>> {
         loop {
             if self.batch.is_empty() && !self.is_leaving {
-                let sent = std::mem::take(&mut self.sent);
-                if sent.messages > 0 {
-                    count(&member.counters.messages_out, sent.messages as u64);
-                    count(&member.counters.bytes_out, sent.bytes as u64);
+                let all = mem::take(&mut self.sent_in_all);
+                if all.bytes > 0 {
+                    count(&member.counters.messages_out, all.messages as u64);
+                    count(&member.counters.bytes_out, all.bytes as u64);
                 }
-                match member.outbox.take(sent, &mut self.batch, cx.waker()) {
-                    Next::Write | Next::Park => {}
+                let sent = mem::take(&mut self.sent);
+                match member.outbox.take(sent, &mut self.batch, &mut self.ready, cx.waker()) {
+                    Next::Write if self.ready.is_empty() => {}
+                    Next::Write => {
+                        self.pull(member);
+                        if self.batch.is_empty() {
+                            // What came was not for this member.
+                            continue;
+                        }
+                    }
+                    Next::Park => {}
                     Next::End(ending) => return Poll::Ready(Ok(Written::End(ending))),
                 }
             }
@@ -92,6 +107,30 @@ impl Writer {
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// The turn of the rooms with history: as much as a turn of the outbox, from all of them together.
+    fn pull(&mut self, member: &Arc<Member>) {
+        let is_last = member.outbox.is_ending();
+        let (mut left, mut asked, mut more) = (TURN_BYTES, 0, 0);
+        while asked < self.ready.len() && left > 0 {
+            let batch = &mut self.batch;
+            let has_more = self.ready[asked].pull(member, left, is_last, |bytes, messages| {
+                left = left.saturating_sub(bytes.len());
+                batch.push_back(Part { bytes, messages, is_queued: false });
+            });
+            if has_more {
+                self.ready.swap(more, asked);
+                more += 1;
+            }
+            asked += 1;
+        }
+        self.ready.drain(more..asked);
+        if !self.ready.is_empty() {
+            // Those that were not asked come first the next time.
+            self.ready.rotate_left(more);
+            member.outbox.push_again(&mut self.ready);
         }
     }
 
@@ -131,11 +170,11 @@ impl Writer {
             }
         };
         let begun = usize::from(self.offset > 0);
-        self.batch.iter().take(begun).for_each(|frame| add(&frame[self.offset..]));
+        self.batch.iter().take(begun).for_each(|part| add(&part.bytes[self.offset..]));
         if !self.control.is_empty() {
             add(&self.control);
         }
-        self.batch.iter().skip(begun).for_each(|frame| add(frame));
+        self.batch.iter().skip(begun).for_each(|part| add(&part.bytes));
         let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..used]))?;
         if written == 0 {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
@@ -160,15 +199,18 @@ impl Writer {
     /// Takes what was written off the first frame. Returns what is left of it.
     fn advance_batch(&mut self, written: usize) -> usize {
         let Some(first) = self.batch.front() else { return written };
-        let (length, left) = (first.len(), first.len() - self.offset);
+        let (length, left) = (first.bytes.len(), first.bytes.len() - self.offset);
         if written < left {
             self.offset += written;
             return 0;
         }
+        let sent = Backlog { messages: first.messages, bytes: length };
+        if first.is_queued {
+            self.sent.add(sent);
+        }
+        self.sent_in_all.add(sent);
         self.batch.pop_front();
         self.offset = 0;
-        self.sent.messages += 1;
-        self.sent.bytes += length;
         written - left
     }
 
@@ -203,6 +245,9 @@ impl Writer {
     fn rest(&mut self) {
         if self.batch.capacity() > KEEP {
             self.batch = VecDeque::new();
+        }
+        if self.ready.capacity() > KEEP {
+            self.ready = Vec::new();
         }
         if self.control.capacity() > 0 && self.control.is_empty() {
             self.control = BytesMut::new();

@@ -1,0 +1,546 @@
+//! The log of one room: its ring, the cursors of its members, and what wakes whom. It is data under its room's lock: it
+//! waits for nobody and calls no user code.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::ring::Ring;
+use super::snapshot::{Lent, Snapshot};
+use super::translation::Translation;
+use super::{Gap, History, Logged, Missing, Start};
+use crate::encode::{self, Scratch};
+use crate::frame::{self, Frames};
+use crate::hub::{Member, SocketId, count};
+use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
+
+/// So many messages are folded at a time.
+const FOLDED_AT_ONCE: u64 = 256;
+
+/// No more than these are woken when slow members have caught up.
+const MAX_WAITERS: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    room: Arc<str>,
+    keep: Arc<History>,
+    /// Names this life of the room.
+    epoch: Arc<str>,
+    ring: Ring,
+    /// Whom messages leave out, for those that leave out somebody.
+    excepts: VecDeque<(u64, Box<[SocketId]>)>,
+    cursors: HashMap<SocketId, Cursor>,
+    /// Members that have everything; the next message wakes them.
+    parked: Vec<Arc<Member>>,
+    /// How often that list was emptied: tells whether a member is in it.
+    wakes: u64,
+    /// Those that wait until slow members have caught up.
+    waiters: Vec<Waker>,
+    /// No cursor is before this position.
+    slowest: u64,
+    translations: Vec<Translation>,
+    snapshot: Option<Snapshot>,
+    began: Instant,
+    /// When the last message came or the last member left.
+    used: Instant,
+}
+
+/// How far a member has read.
+#[derive(Debug)]
+struct Cursor {
+    next: u64,
+    /// To be told before anything else.
+    gap: Option<(Option<u64>, Option<u64>, Missing)>,
+    /// The value of `wakes` when it parked.
+    parked_at: Option<u64>,
+    /// The socket ends: nothing after this number is for it.
+    stop: Option<u64>,
+    /// What its dialect remembers at this point.
+    memory: Memory,
+}
+
+/// Where a new member begins, as its acknowledgement tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) epoch: Arc<str>,
+    /// The last message so far.
+    pub(crate) seq: u64,
+    /// The first to come.
+    pub(crate) from: u64,
+}
+
+/// What a pull has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    /// There is more.
+    More,
+    /// That was all: the next message wakes the member.
+    All,
+    /// The snapshot must be written first, where the room is not locked.
+    NeedsSnapshot,
+}
+
+/// Messages to be folded, with the state that they go into.
+pub(super) struct Work {
+    epoch: Arc<str>,
+    lent: Lent,
+    frames: Vec<(u64, Bytes)>,
+}
+
+/// What a life of a room leaves behind: to be dropped without a lock.
+pub(super) struct Cleared {
+    pub(crate) waiters: Vec<Waker>,
+    _snapshot: Option<Snapshot>,
+}
+
+impl Work {
+    /// Does it. User code: not under a lock.
+    pub(super) fn fold(&mut self) {
+        self.lent.begin();
+        for (seq, frame) in &self.frames {
+            if let Some(message) = logged(*seq, frame) {
+                self.lent.fold(&message);
+            }
+        }
+    }
+}
+
+impl Log {
+    pub(crate) fn new(room: Arc<str>, keep: Arc<History>, now: Instant) -> Log {
+        Log {
+            room,
+            epoch: new_epoch(),
+            ring: Ring::new(),
+            excepts: VecDeque::new(),
+            cursors: HashMap::new(),
+            parked: Vec::new(),
+            wakes: 0,
+            waiters: Vec::new(),
+            slowest: 0,
+            translations: Vec::new(),
+            snapshot: keep.fold.clone().map(Snapshot::new),
+            keep,
+            began: now,
+            used: now,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> &Arc<str> {
+        &self.epoch
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.ring.last()
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.ring.first()
+    }
+
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.ring.bytes()
+    }
+
+    // ---- writing
+
+    /// Adds a message, and wakes who waits for it.
+    pub(crate) fn append(
+        &mut self,
+        event: &str,
+        data: &[u8],
+        except: &[SocketId],
+        now: Instant,
+        mut wake: impl FnMut(&Member),
+    ) {
+        let seq = self.ring.last() + 1;
+        let message = Outgoing { room: Some(&self.room), seq: Some(seq), ..Outgoing::direct(event, None, data) };
+        let mut frame = Scratch::new();
+        Json.encode(&message, &mut Memory::default(), &mut Frames::new(&mut frame));
+        self.ring.push(&frame, self.age(now));
+        if !except.is_empty() {
+            self.excepts.push_back((seq, except.into()));
+        }
+        self.used = now;
+        self.evict(now);
+        self.wake_parked(&mut wake);
+    }
+
+    fn age(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.began).as_millis() as u64
+    }
+
+    fn wake_parked(&mut self, wake: &mut dyn FnMut(&Member)) {
+        if !self.parked.is_empty() {
+            self.wakes += 1;
+            self.parked.drain(..).for_each(|member| wake(&member));
+        }
+    }
+
+    /// Whether a message is no longer to be kept, once all before it are gone. The newest one is, unless it is too old.
+    fn is_due(&self, seq: u64, now: Instant) -> bool {
+        let Some(at) = self.ring.at(seq) else { return false };
+        let is_old = self.keep.ttl.is_some_and(|ttl| u128::from(self.age(now).saturating_sub(at)) > ttl.as_millis());
+        let left = self.ring.last() + 1 - seq;
+        let too_many =
+            left > self.keep.count as u64 || self.ring.end() - self.ring.position(seq) > self.keep.bytes as u64;
+        is_old || (left > 1 && too_many)
+    }
+
+    /// Takes out what is no longer kept. With a snapshot that waits until it is folded.
+    pub(crate) fn evict(&mut self, now: Instant) {
+        if let Some(snapshot) = &mut self.snapshot
+            && !snapshot.is_broken()
+        {
+            // Whoever emits folds at once; this much is left only when that takes longer than what comes meanwhile.
+            let is_behind = self.ring.bytes() / 2 > self.keep.bytes.max(super::DEFAULT_BYTES)
+                || self.ring.len() / 2 > self.keep.count.max(FOLDED_AT_ONCE as usize);
+            if !(is_behind && snapshot.is_lent()) {
+                return;
+            }
+            tracing::error!(room = &*self.room, "a fold does not keep up: its room tells gaps now");
+            snapshot.break_off();
+        }
+        while self.is_due(self.ring.first(), now) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        let gone = self.ring.first();
+        self.ring.pop();
+        self.excepts.pop_front_if(|(seq, _)| *seq <= gone);
+    }
+
+    // ---- folding
+
+    /// What is to be folded now, unless somebody is at it.
+    pub(super) fn work(&mut self, now: Instant) -> Option<Work> {
+        self.snapshot.as_ref()?;
+        let first = self.ring.first();
+        let due = (first..first + FOLDED_AT_ONCE).take_while(|seq| self.is_due(*seq, now)).count() as u64;
+        if due == 0 {
+            return None;
+        }
+        let lent = self.snapshot.as_mut()?.lend()?;
+        let frames = (first..first + due).map(|seq| (seq, self.ring.frame(seq))).collect();
+        Some(Work { epoch: self.epoch.clone(), lent, frames })
+    }
+
+    /// Puts the state back and takes the folded messages out. Returns what is to be dropped without a lock.
+    pub(super) fn worked(&mut self, work: Work, mut wake: impl FnMut(&Member)) -> Option<Lent> {
+        if work.epoch != self.epoch {
+            return Some(work.lent);
+        }
+        for (seq, _) in &work.frames {
+            if self.ring.first() == *seq {
+                self.pop();
+            }
+        }
+        let dropped = self.snapshot.as_mut().and_then(|snapshot| snapshot.give_back(work.lent, None));
+        // Some may have parked because the snapshot was not at hand.
+        self.wake_parked(&mut wake);
+        dropped
+    }
+
+    /// Takes the state out, to write the snapshot. `None`: somebody else has it, and will wake this member.
+    pub(super) fn lend(&mut self, member: &Arc<Member>) -> Option<(Arc<str>, Lent)> {
+        match self.snapshot.as_mut().and_then(Snapshot::lend) {
+            Some(lent) => Some((self.epoch.clone(), lent)),
+            None => {
+                self.park(member);
+                None
+            }
+        }
+    }
+
+    pub(super) fn give_back(
+        &mut self,
+        (epoch, lent): (Arc<str>, Lent),
+        written: Option<Bytes>,
+        mut wake: impl FnMut(&Member),
+    ) -> Option<Lent> {
+        if epoch != self.epoch {
+            return Some(lent);
+        }
+        let dropped = self.snapshot.as_mut().and_then(|snapshot| snapshot.give_back(lent, written));
+        self.wake_parked(&mut wake);
+        dropped
+    }
+
+    // ---- members
+
+    /// A member comes, or one that is there is moved. Returns where it is now, and whether there is something for it.
+    pub(crate) fn place(&mut self, member: &Arc<Member>, start: &Start) -> (Position, bool) {
+        let is_there = self.cursors.contains_key(&member.id);
+        if !is_there || matches!(start, Start::Since { .. }) {
+            let cursor = self.begin(start);
+            self.slowest = self.slowest.min(self.ring.position(cursor.next));
+            // Where it is parked it stays so: what is for it wakes it.
+            let parked_at = self.cursors.get(&member.id).and_then(|before| before.parked_at);
+            self.cursors.insert(member.id, Cursor { parked_at, ..cursor });
+        }
+        let (seq, first, wakes) = (self.ring.last(), self.ring.first(), self.wakes);
+        let (mut from, mut has_more) = (seq + 1, false);
+        if let Some(cursor) = self.cursors.get_mut(&member.id) {
+            from = cursor.next.max(first);
+            has_more = cursor.gap.is_some() || cursor.next <= seq || cursor.next < first;
+            if has_more && cursor.parked_at == Some(wakes) {
+                cursor.parked_at = None;
+                self.parked.retain(|parked| parked.id != member.id);
+            }
+        }
+        if !has_more {
+            self.park(member);
+        }
+        (Position { epoch: self.epoch.clone(), seq, from }, has_more)
+    }
+
+    fn begin(&self, start: &Start) -> Cursor {
+        let (first, end) = (self.ring.first(), self.ring.last() + 1);
+        let tells_the_past = self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_broken());
+        // Before the ring is the snapshot, where there is one.
+        let from = |seq: u64| if tells_the_past { seq.max(1) } else { seq.max(first) };
+        let (next, gap) = match start {
+            Start::Live => (end, None),
+            Start::Usual if self.keep.is_live_only => (end, None),
+            Start::Usual => (from(1), None),
+            Start::Last(count) => (from(end.saturating_sub(*count)), None),
+            Start::Since { seq, epoch } if **epoch != *self.epoch || *seq >= end => {
+                (from(1), Some((None, None, Missing::Epoch)))
+            }
+            Start::Since { seq, .. } if seq + 1 < first && !tells_the_past => {
+                (first, Some((Some(seq + 1), Some(first - 1), Missing::Evicted)))
+            }
+            Start::Since { seq, .. } => (seq + 1, None),
+        };
+        Cursor { next, gap, parked_at: None, stop: None, memory: Memory::default() }
+    }
+
+    fn park(&mut self, member: &Arc<Member>) {
+        let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
+        if cursor.parked_at != Some(self.wakes) {
+            cursor.parked_at = Some(self.wakes);
+            self.parked.push(member.clone());
+        }
+    }
+
+    /// A member goes. Those that wait for the slowest are to be woken.
+    pub(crate) fn remove(&mut self, id: SocketId, now: Instant) -> Vec<Waker> {
+        let spare = self.cursors.capacity();
+        if spare > 64 && self.cursors.len() < spare / 4 {
+            self.cursors.shrink_to(self.cursors.len() * 2);
+        }
+        if let Some(cursor) = self.cursors.remove(&id) {
+            self.used = now;
+            if cursor.parked_at == Some(self.wakes) {
+                self.parked.retain(|parked| parked.id != id);
+            }
+        }
+        mem::take(&mut self.waiters)
+    }
+
+    /// Whether nobody is there, nor was for as long as the history says.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.cursors.is_empty() && now.saturating_duration_since(self.used) >= self.keep.idle()
+    }
+
+    /// Another life begins. Every member is told. Returns what is to be dropped without a lock.
+    pub(super) fn clear(&mut self, now: Instant, mut wake: impl FnMut(&Member)) -> Cleared {
+        self.epoch = new_epoch();
+        self.ring = Ring::new();
+        self.excepts = VecDeque::new();
+        self.slowest = 0;
+        self.translations = Vec::new();
+        self.used = now;
+        for cursor in self.cursors.values_mut() {
+            cursor.next = 1;
+            cursor.gap = Some((None, None, Missing::Epoch));
+            cursor.stop = cursor.stop.map(|_| 0);
+            cursor.memory = Memory::default();
+        }
+        self.wake_parked(&mut wake);
+        let snapshot = self.snapshot.as_mut().map(Snapshot::renew);
+        Cleared { waiters: mem::take(&mut self.waiters), _snapshot: snapshot }
+    }
+
+    // ---- reading
+
+    /// Gives a member what comes next for it: whole frames, up to `most` bytes but one message at least, each time with
+    /// how many messages they are. With `is_last`, only what is there by now.
+    pub(crate) fn pull(
+        &mut self,
+        member: &Arc<Member>,
+        most: usize,
+        is_last: bool,
+        mut give: impl FnMut(Bytes, usize),
+    ) -> Pulled {
+        let (first, last) = (self.ring.first(), self.ring.last());
+        // It may have left meanwhile.
+        let Some(cursor) = self.cursors.get_mut(&member.id) else { return Pulled::All };
+        if is_last {
+            cursor.stop.get_or_insert(last);
+        }
+        if let Some((from, to, reason)) = cursor.gap.take() {
+            give(gap(&self.room, &self.epoch, member, from, to, reason), 1);
+        }
+        if cursor.next < first {
+            match self.snapshot.as_mut().filter(|snapshot| !snapshot.is_broken()) {
+                Some(snapshot) => {
+                    let event = snapshot.event();
+                    let Some(written) = snapshot.written() else { return Pulled::NeedsSnapshot };
+                    give(written.frame(member, &self.room, &event, first - 1), 1);
+                }
+                None => {
+                    let (from, to) = (Some(cursor.next), Some(first - 1));
+                    give(gap(&self.room, &self.epoch, member, from, to, Missing::Slow), 1);
+                    cursor.memory = Memory::default();
+                }
+            }
+            cursor.next = first;
+        }
+        let last = cursor.stop.map_or(last, |stop| stop.min(last));
+        if cursor.next <= last {
+            let to = self.ring.reach(cursor.next, most).min(last);
+            self.give(member, to, give);
+        }
+        let is_all = self.cursors.get(&member.id).is_none_or(|cursor| cursor.next > last);
+        if is_all {
+            self.park(member);
+        }
+        if is_all { Pulled::All } else { Pulled::More }
+    }
+
+    /// Gives the messages up to `to` that are for this member.
+    fn give(&mut self, member: &Arc<Member>, to: u64, mut give: impl FnMut(Bytes, usize)) {
+        let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
+        let mut next = cursor.next;
+        cursor.next = to + 1;
+        let mut memory = mem::take(&mut cursor.memory);
+        let index = self.excepts.partition_point(|(seq, _)| *seq < next);
+        let left_out = self.excepts.range(index..).take_while(|(seq, _)| *seq <= to);
+        let left_out: Vec<u64> =
+            left_out.filter(|(_, except)| except.contains(&member.id)).map(|(seq, _)| *seq).collect();
+        for end in left_out.into_iter().chain([to + 1]) {
+            if next < end && member.spoken.place == 0 {
+                let mut before = None;
+                self.ring.read(next, end - 1, |slice| {
+                    if let Some(before) = before.replace(slice) {
+                        give(before, 0);
+                    }
+                });
+                // Counted with the last of them.
+                give(before.unwrap_or_default(), (end - next) as usize);
+            } else {
+                (next..end).for_each(|seq| {
+                    let frames = self.translate(member, seq, &mut memory);
+                    if !frames.is_empty() {
+                        give(frames, 1);
+                    }
+                });
+            }
+            next = end + 1;
+        }
+        if let Some(cursor) = self.cursors.get_mut(&member.id) {
+            cursor.memory = memory;
+        }
+    }
+
+    /// A message in another dialect than JSON.
+    fn translate(&mut self, member: &Member, seq: u64, memory: &mut Memory) -> Bytes {
+        let place = member.spoken.place;
+        let index = self.translations.iter().position(|known| known.place == place).unwrap_or_else(|| {
+            self.translations.push(Translation::new(place));
+            self.translations.len() - 1
+        });
+        if let Some(frames) = self.translations[index].find(seq, memory) {
+            return frames;
+        }
+        let frame = self.ring.frame(seq);
+        let Some(packet) = packet(&frame) else { return Bytes::new() };
+        let outgoing = Outgoing::direct(packet.event(), None, packet.data());
+        let outgoing = Outgoing { room: Some(&self.room), seq: Some(seq), ..outgoing };
+        let before = memory.clone();
+        let frames = encode::frame(&*member.spoken.dialect, &outgoing, memory);
+        self.translations[index].keep(seq, before, frames.clone(), memory.clone());
+        frames
+    }
+
+    /// The messages of these numbers that are kept.
+    pub(crate) fn read(&mut self, from: u64, to: u64) -> Vec<(u64, Bytes)> {
+        let (from, to) = (from.max(self.ring.first()), to.min(self.ring.last()));
+        (from..=to).map(|seq| (seq, self.ring.frame(seq))).collect()
+    }
+
+    // ---- pace
+
+    /// Whether some member is more than so many bytes behind. If so, `waker` is called when that may have changed.
+    pub(crate) fn lags(&mut self, most: u64, waker: Option<&Waker>) -> bool {
+        let end = self.ring.end();
+        if end - self.slowest <= most {
+            return false;
+        }
+        let ring = &self.ring;
+        self.slowest = self.cursors.values().map(|cursor| ring.position(cursor.next)).min().unwrap_or(end);
+        let lags = end - self.slowest > most;
+        if let Some(waker) = waker
+            && lags
+            && !self.waiters.iter().any(|known| known.will_wake(waker))
+        {
+            if self.waiters.len() == MAX_WAITERS {
+                // Most of them gave up. One that did not asks again when its own time is over.
+                self.waiters.remove(0);
+            }
+            self.waiters.push(waker.clone());
+        }
+        lags
+    }
+
+    /// Those that wait for slow members, if one has moved.
+    pub(crate) fn take_waiters(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.waiters)
+    }
+
+    pub(crate) fn members(&self) -> usize {
+        self.cursors.len()
+    }
+
+    pub(crate) fn has(&self, id: SocketId) -> bool {
+        self.cursors.contains_key(&id)
+    }
+}
+
+/// What members miss is told to each in its dialect.
+fn gap(room: &str, epoch: &str, member: &Member, from: Option<u64>, to: Option<u64>, reason: Missing) -> Bytes {
+    count(&member.counters.gaps, 1);
+    member.tell("gap", None, &Gap { room, epoch, from, to, reason })
+}
+
+fn new_epoch() -> Arc<str> {
+    let mut text = uuid::Uuid::new_v4().simple().to_string();
+    text.truncate(16);
+    text.into()
+}
+
+/// What was written as a frame of JSON.
+fn packet(frame: &Bytes) -> Option<Packet> {
+    Json.decode(frame.slice(frame::payload(frame)..), usize::MAX).ok()
+}
+
+/// The message that a frame of the ring is.
+pub(crate) fn logged(seq: u64, frame: &Bytes) -> Option<Logged> {
+    let packet = packet(frame)?;
+    let data = String::from_utf8(packet.data().to_vec()).ok()?;
+    Some(Logged { seq, event: packet.event().to_owned(), data: serde_json::value::RawValue::from_string(data).ok()? })
+}

@@ -1,0 +1,79 @@
+//! Rooms by pattern: what was said of them, the longest match first.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use crate::protocol::is_room_name;
+
+/// A room's name, or the beginning of one and `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl Pattern {
+    pub(crate) fn parse(pattern: &str) -> Option<Pattern> {
+        let (text, is_prefix) = match pattern.strip_suffix('*') {
+            Some(text) => (text, true),
+            None => (pattern, false),
+        };
+        let is_name = is_room_name(text) || (is_prefix && text.is_empty());
+        is_name.then(|| Pattern { text: text.to_owned(), is_prefix })
+    }
+
+    fn matches(&self, room: &str) -> bool {
+        if self.is_prefix { room.starts_with(&self.text) } else { room == self.text }
+    }
+
+    /// The longest match holds; a literal before a pattern of the same length.
+    fn rank(&self) -> (usize, bool) {
+        (self.text.len(), !self.is_prefix)
+    }
+}
+
+/// What was said of patterns of rooms.
+#[derive(Debug)]
+pub(crate) struct Patterns<T> {
+    /// By falling rank. A lock for writers; a look-up clones what the one that matches says.
+    list: RwLock<Vec<(Pattern, T)>>,
+    /// Whether there is any: most `Io`s say nothing of some things.
+    is_empty: AtomicBool,
+}
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Patterns { list: RwLock::default(), is_empty: AtomicBool::new(true) }
+    }
+}
+
+impl<T: Clone> Patterns<T> {
+    pub(crate) fn set(&self, pattern: Pattern, said: T) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced: Vec<_> = list.extract_if(.., |(known, _)| *known == pattern).collect();
+        let index = list.partition_point(|(known, _)| known.rank() >= pattern.rank());
+        list.insert(index, (pattern, said));
+        self.is_empty.store(false, Ordering::Release);
+        drop(list);
+        // Here, where no lock is held: what it captured is user code.
+        drop(replaced);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn find(&self, room: &str) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().find(|(pattern, _)| pattern.matches(room)).map(|(_, said)| said.clone())
+    }
+
+    /// All that is said, whatever of.
+    pub(crate) fn all(&self) -> Vec<T> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().map(|(_, said)| said.clone()).collect()
+    }
+}
