@@ -6,7 +6,7 @@
 mod support;
 
 use eventwire::process::{Command, Processes, Settings};
-use eventwire::{Io, Socket, dialects};
+use eventwire::{Io, Pace, Socket, dialects};
 use serde_json::{Value, json};
 use support::*;
 
@@ -15,10 +15,14 @@ async fn server() -> (Server, Processes) {
 }
 
 async fn serve(dialect: dialects::GoWs) -> (Server, Processes) {
+    install(dialect, Settings::default()).await
+}
+
+async fn install(dialect: dialects::GoWs, settings: Settings) -> (Server, Processes) {
     let server = Server::of(Io::builder().dialect(dialect).build().unwrap()).await;
     server.io.rooms("process:*").public();
     server.io.on::<Value>("echo", |socket: Socket, data| async move { socket.emit("echoed", data).await });
-    let processes = server.io.install(Settings::default());
+    let processes = server.io.install(settings);
     (server, processes)
 }
 
@@ -119,6 +123,19 @@ async fn a_page_of_go_ws_sees_each_line_of_a_process_beside_a_json_client() {
         }
     }
     assert_eq!(text, lines.join("\n") + "\n");
+}
+
+#[tokio::test]
+async fn output_that_pauses_for_its_viewers_arrives_whole_however_much_it_is() {
+    let settings = Settings::default().pause(Pace::slowest(256 * 1024).at_most(DEADLINE));
+    let (server, processes) = install(dialects::GoWs::default(), settings).await;
+    let mut page = Page::open(&server).await;
+    page.subscribe(&server, "process:p").await;
+    // On this wire several times what an outbox holds.
+    processes.spawn("p", Command::new("seq").args(["1", "100000"])).unwrap();
+    let (lines, status) = page.follow("p").await;
+    assert!(lines.iter().enumerate().all(|(n, line)| *line == (n + 1).to_string()), "each once and in order");
+    assert_eq!((lines.len(), &status["status"]), (100_000, &json!("exited")));
 }
 
 #[tokio::test]

@@ -49,8 +49,11 @@ use crate::protocol::{self, Dialect, Malformed, Memory, Outgoing, Packet};
 /// Output is text, stdout and stderr alike; each has lines of its own. An unfinished line waits for its end, or for that of the
 /// process, at most 64 KiB of it: a longer line goes out in pieces. Bytes that are not UTF-8 become replacement
 /// characters. What has no room to remember a line in, an emit to one socket or to everyone, ends its
-/// lines with the message. A line of one byte takes about 130 on this wire, which counts in the
-/// [outbox](crate::OutboxLimits).
+/// lines with the message.
+///
+/// A line costs about 120 bytes beside itself, so that short lines fill an [outbox](crate::OutboxLimits) much sooner than
+/// as JSON. For processes that print without end, let their output [pause](crate::process::Settings::pause) for its viewers,
+/// or give an outbox more bytes.
 ///
 /// A `process_output` that an application emits in a shape of its own is one line for each of a string, or the `data` as it is.
 ///
