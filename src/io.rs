@@ -110,7 +110,8 @@ impl IoBuilder {
         IoBuilder { adapter: Arc::new(adapter), ..self }
     }
 
-    /// A dialect beside JSON, for clients that choose it by its subprotocol or path.
+    /// A dialect beside JSON, such as one of [`dialects`](crate::dialects), for clients that choose it by its subprotocol or
+    /// path.
     #[must_use]
     pub fn dialect(mut self, dialect: impl Dialect) -> Self {
         self.dialects.push(Arc::new(dialect));

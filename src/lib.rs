@@ -69,6 +69,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `protocol`, `frame`, `encode` | the envelope and its [dialects](Dialect); frames; from a value to shared bytes |
+//! | `dialects` | other systems' wires, in the same rooms: [go-ws](dialects::GoWs) |
 //! | `upgrade`, `auth`, `handshake`, `server` | the door; who comes in, and how; the listener and the tower service |
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
@@ -107,6 +108,7 @@ mod broadcast;
 mod closing;
 mod config;
 mod connection;
+pub mod dialects;
 mod emit;
 mod encode;
 mod error;

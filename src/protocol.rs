@@ -59,7 +59,7 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 /// Checks the form of an event's name, reserved or not.
-fn check_form(name: &str) -> Result<(), NameError> {
+pub(crate) fn check_form(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
@@ -285,6 +285,12 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
+impl From<NameError> for Malformed {
+    fn from(error: NameError) -> Malformed {
+        Malformed(error.to_string())
+    }
+}
+
 /// How an envelope is written: bytes to packet, packet to frames.
 ///
 /// Sockets of different dialects sit in the same rooms: a broadcast's data is serialised once,
@@ -337,15 +343,8 @@ impl Dialect for Json {
     }
 
     fn decode(&self, message: Bytes, max_depth: usize) -> Result<Packet, Malformed> {
-        // serde's derived structs read arrays too.
-        if message.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Malformed("an envelope is a JSON object".into()));
-        }
-        if is_deeper(&message, max_depth) {
-            return Err(Malformed(format!("nested deeper than {max_depth}")));
-        }
-        let envelope: Envelope<'_> = serde_json::from_slice(&message).map_err(|error| Malformed(error.to_string()))?;
-        check_form(&envelope.event).map_err(|error| Malformed(error.to_string()))?;
+        let envelope: Envelope<'_> = read_object(&message, max_depth)?;
+        check_form(&envelope.event)?;
         let event = match &envelope.event {
             Cow::Borrowed(name) => Name::Within(span(&message, name)),
             Cow::Owned(name) => Name::Owned(name.as_str().into()),
@@ -383,8 +382,20 @@ impl Dialect for Json {
     }
 }
 
+/// Reads a message that is one JSON object, nested no deeper than `max_depth` anywhere in it.
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(message: &'a [u8], max_depth: usize) -> Result<T, Malformed> {
+    // serde's derived structs read arrays too.
+    if message.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed("an envelope is a JSON object".into()));
+    }
+    if is_deeper(message, max_depth) {
+        return Err(Malformed(format!("nested deeper than {max_depth}")));
+    }
+    serde_json::from_slice(message).map_err(|error| Malformed(error.to_string()))
+}
+
 /// Strings and numbers, of which serde_json refuses none.
-fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok());
 }

@@ -82,6 +82,21 @@ fn the_wire_knows_only_itself() {
     assert_eq!(source("frame.rs").of_the_crate(), BTreeSet::new());
 }
 
+/// Another wire is written with what the wire has, and nobody else knows of it.
+#[test]
+fn dialects_know_the_wire_alone() {
+    let dialects: Vec<Source> = sources().into_iter().filter(|source| source.name.starts_with("dialects")).collect();
+    assert!(dialects.len() > 1);
+    for dialect in &dialects {
+        let used = dialect.of_the_crate();
+        assert!(used.iter().all(|name| ["protocol", "Frames"].contains(name)), "src/{} uses {used:?}", dialect.name);
+        assert!(!dialect.names(&["tokio", "tungstenite", "http"]), "src/{} knows more than bytes", dialect.name);
+    }
+    for source in sources().iter().filter(|source| !source.name.starts_with("dialects") && source.name != "lib.rs") {
+        assert!(!source.of_the_crate().contains("dialects"), "src/{} knows of one", source.name);
+    }
+}
+
 // ---- §4.15: modules
 
 /// What `lib.rs` exports: its re-exports and its public modules.
