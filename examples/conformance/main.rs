@@ -4,7 +4,7 @@
 //! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE]
 //! ```
 //!
-//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. What it
+//! The path `/go-ws` speaks that dialect, any other the protocol's own JSON. It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. What it
 //! answers to which event is in `events.rs` beside this file.
 
 mod events;
@@ -12,6 +12,7 @@ mod events;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use eventwire::dialects::GoWs;
 use eventwire::{Config, Handshake, Io, Refusal};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (listen, config) = arguments()?;
     raise_file_limit();
 
-    let io = Io::builder().config(config).build()?;
+    let io = Io::builder().config(config).dialect(GoWs::default()).build()?;
     io.authenticate(|handshake: Handshake| async move {
         match handshake.query_param("token").as_deref() {
             None => Ok(None),

@@ -6,7 +6,7 @@ use std::mem;
 pub(super) const MAX_LINE: usize = 64 * 1024;
 
 /// What there is of a line that has not ended. How the bytes were cut into chunks does not show in the lines.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lines {
     // Bytes, since a chunk may end within a character.
     begun: Vec<u8>,

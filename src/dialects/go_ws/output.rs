@@ -53,7 +53,7 @@ impl Chunk<'_> {
 }
 
 /// What a room remembers of the run that it shows.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Shown {
     process_id: String,
     run: String,
