@@ -3,6 +3,8 @@
 
 mod handover;
 mod log;
+#[cfg(all(test, model))]
+mod model;
 mod ring;
 mod snapshot;
 mod translation;

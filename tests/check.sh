@@ -27,6 +27,7 @@ if ! $quick; then
     step cargo clippy --lib --no-default-features --features "$features" --quiet -- -D warnings
   done
   step cargo test --doc --all-features --quiet
+  step tests/model.sh --quiet
 fi
 # Ten thousand connections are ten thousand descriptors.
 ulimit -n "$(ulimit -Hn)" || true
