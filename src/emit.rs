@@ -118,7 +118,7 @@ pub struct Pace {
 
 impl Pace {
     /// Goes on once no more than `bytes` wait for the slowest, nor more than half of the messages
-    /// that an outbox holds.
+    /// that an outbox holds; in a room with history, nor more than half of what that keeps, so that none is overtaken.
     pub fn slowest(bytes: usize) -> Pace {
         Pace { bytes, at_most: Duration::from_secs(10) }
     }

@@ -318,7 +318,7 @@ impl Hub {
                         wakers.extend(member.outbox.push_ready(room));
                     });
                     delivered.members += log.members() - except.iter().filter(|id| log.has(**id)).count();
-                    if message.lag.is_some_and(|most| log.lags(most as u64, None)) {
+                    if message.lag.is_some_and(|most| log.lags(most, None)) {
                         delivered.lagging.push(room.clone());
                     }
                     if log.has_snapshot() {

@@ -86,7 +86,7 @@ impl Room {
     /// Waits until no member is more than so many bytes behind. Cancel safe.
     pub(crate) async fn caught_up(&self, most: usize) {
         std::future::poll_fn(|cx| {
-            let lags = self.lock().log.as_mut().is_some_and(|log| log.lags(most as u64, Some(cx.waker())));
+            let lags = self.lock().log.as_mut().is_some_and(|log| log.lags(most, Some(cx.waker())));
             if lags { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;

@@ -40,7 +40,7 @@ pub(crate) struct Log {
     wakes: u64,
     /// Those that wait until slow members have caught up.
     waiters: Vec<Waker>,
-    /// No cursor is before this position.
+    /// No cursor is before this number.
     slowest: u64,
     translations: Vec<Translation>,
     snapshot: Option<Snapshot>,
@@ -286,7 +286,7 @@ impl Log {
         let is_there = self.cursors.contains_key(&member.id);
         if !is_there || matches!(start, Start::Since { .. }) {
             let cursor = self.begin(start);
-            self.slowest = self.slowest.min(self.ring.position(cursor.next));
+            self.slowest = self.slowest.min(cursor.next);
             // Where it is parked it stays so: what is for it wakes it.
             let parked_at = self.cursors.get(&member.id).and_then(|before| before.parked_at);
             self.cursors.insert(member.id, Cursor { parked_at, ..cursor });
@@ -485,15 +485,18 @@ impl Log {
 
     // ---- pace
 
-    /// Whether some member is more than so many bytes behind. If so, `waker` is called when that may have changed.
-    pub(crate) fn lags(&mut self, most: u64, waker: Option<&Waker>) -> bool {
-        let end = self.ring.end();
-        if end - self.slowest <= most {
+    /// Whether some member is more than so many bytes behind, or than half of what the ring holds: from there on it might
+    /// be overtaken. If so, `waker` is called when that may have changed.
+    pub(crate) fn lags(&mut self, most: usize, waker: Option<&Waker>) -> bool {
+        let (ring, end) = (&self.ring, self.ring.last() + 1);
+        let most = most.min(self.keep.bytes / 2) as u64;
+        let most_messages = (self.keep.count / 2).max(1) as u64;
+        let is_far = |next: u64| ring.end() - ring.position(next) > most || end.saturating_sub(next) > most_messages;
+        if !is_far(self.slowest) {
             return false;
         }
-        let ring = &self.ring;
-        self.slowest = self.cursors.values().map(|cursor| ring.position(cursor.next)).min().unwrap_or(end);
-        let lags = end - self.slowest > most;
+        self.slowest = self.cursors.values().map(|cursor| cursor.next).min().unwrap_or(end);
+        let lags = is_far(self.slowest);
         if let Some(waker) = waker
             && lags
             && !self.waiters.iter().any(|known| known.will_wake(waker))
