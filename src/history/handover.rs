@@ -44,7 +44,7 @@ impl Room {
                         state = self.lock();
                     }
                 }
-                pulled => break (pulled, log.take_waiters()),
+                pulled => break (pulled, log.take_moved()),
             }
         };
         drop(state);

@@ -40,6 +40,8 @@ pub(crate) struct Log {
     wakes: u64,
     /// Those that wait until slow members have caught up.
     waiters: Vec<Waker>,
+    /// Of these, those to be woken.
+    moved: Vec<Waker>,
     /// No cursor is before this number.
     slowest: u64,
     translations: Vec<Translation>,
@@ -120,6 +122,7 @@ impl Log {
             parked: Vec::new(),
             wakes: 0,
             waiters: Vec::new(),
+            moved: Vec::new(),
             slowest: 0,
             translations: Vec::new(),
             snapshot: keep.fold.clone().map(Snapshot::new),
@@ -389,6 +392,8 @@ impl Log {
         let (first, last) = (self.ring.first(), self.ring.last());
         // It may have left meanwhile.
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return Pulled::All };
+        // The slowest moves: only that can end the wait for it.
+        let is_awaited = !self.waiters.is_empty() && cursor.next <= self.slowest;
         if is_last {
             cursor.stop.get_or_insert(last);
         }
@@ -418,6 +423,9 @@ impl Log {
         let is_all = self.cursors.get(&member.id).is_none_or(|cursor| cursor.next > last);
         if is_all {
             self.park(member);
+        }
+        if is_awaited {
+            self.moved.append(&mut self.waiters);
         }
         if is_all { Pulled::All } else { Pulled::More }
     }
@@ -510,9 +518,9 @@ impl Log {
         lags
     }
 
-    /// Those that wait for slow members, if one has moved.
-    pub(crate) fn take_waiters(&mut self) -> Vec<Waker> {
-        mem::take(&mut self.waiters)
+    /// Those that waited for the slowest member, which has moved.
+    pub(super) fn take_moved(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.moved)
     }
 
     pub(crate) fn members(&self) -> usize {
