@@ -111,3 +111,128 @@ impl Outputs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::chunk::CHUNK;
+    use super::*;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    fn outputs(mode: Mode) -> (DuplexStream, DuplexStream, Outputs) {
+        let (stdout, out) = duplex(1 << 20);
+        let (stderr, err) = duplex(1 << 20);
+        (stdout, stderr, Outputs::new(Some(Box::new(out)), Some(Box::new(err)), mode))
+    }
+
+    /// The next chunk, and after how many milliseconds it came.
+    async fn next(outputs: &mut Outputs) -> (Stream, Vec<u8>, u128) {
+        let begun = Instant::now();
+        let stream = outputs.next().await;
+        let bytes = outputs.take(stream, <[u8]>::to_vec);
+        (stream, bytes, begun.elapsed().as_millis())
+    }
+
+    const OUT: Stream = Stream::Stdout;
+    const ERR: Stream = Stream::Stderr;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_chunk_goes_at_once_and_the_next_gathers() {
+        let (mut stdout, _stderr, mut outputs) = outputs(Mode::Raw);
+        stdout.write_all(b"a").await.unwrap();
+        assert_eq!(next(&mut outputs).await, (OUT, b"a".into(), 0));
+        tokio::spawn(async move {
+            for byte in b"bcde" {
+                stdout.write_all(&[*byte]).await.unwrap();
+                sleep(Duration::from_millis(3)).await;
+            }
+            sleep(Duration::from_millis(100)).await;
+            stdout.write_all(b"f").await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        });
+        assert_eq!(next(&mut outputs).await, (OUT, b"bcd".into(), 8));
+        assert_eq!(next(&mut outputs).await, (OUT, b"e".into(), 8));
+        let (_, bytes, after) = next(&mut outputs).await;
+        assert_eq!(bytes, b"f");
+        assert!((95..=97).contains(&after), "at once, as its window is over: {after}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_chunk_and_the_end_wait_for_no_window() {
+        let (mut stdout, stderr, mut outputs) = outputs(Mode::Raw);
+        stdout.write_all(&vec![b'x'; 3 * CHUNK + 5]).await.unwrap();
+        drop((stdout, stderr));
+        for length in [CHUNK, CHUNK, CHUNK, 5] {
+            let (_, bytes, after) = next(&mut outputs).await;
+            assert_eq!((bytes.len(), after), (length, 0));
+        }
+        assert!(timeout(Duration::from_secs(1), outputs.next()).await.is_err(), "it has ended");
+        assert!(outputs.is_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_output_overtakes_the_other() {
+        let (mut stdout, mut stderr, mut outputs) = outputs(Mode::Raw);
+        stdout.write_all(b"1").await.unwrap();
+        assert_eq!(next(&mut outputs).await.1, b"1");
+        tokio::spawn(async move {
+            for n in 2..=9 {
+                let output = if n % 2 == 0 { &mut stderr } else { &mut stdout };
+                output.write_all(n.to_string().as_bytes()).await.unwrap();
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        for n in 2..=9 {
+            let (stream, bytes, _) = next(&mut outputs).await;
+            assert_eq!((stream, bytes), (if n % 2 == 0 { ERR } else { OUT }, n.to_string().into_bytes()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_beginning_of_a_character_waits_100_ms_for_its_end_and_no_longer() {
+        let (mut stdout, _stderr, mut outputs) = outputs(Mode::Raw);
+        tokio::spawn(async move {
+            for bytes in [&b"a\xf0"[..], b"\x9f", b"\x98\x80b\xf0", b"\x9f", b"\x98", b"\x80", b"c\xe2"] {
+                stdout.write_all(bytes).await.unwrap();
+                sleep(Duration::from_millis(40)).await;
+            }
+        });
+        let mut expect = async |bytes: &[u8], after| assert_eq!(next(&mut outputs).await, (OUT, bytes.into(), after));
+        expect(b"a", 0).await;
+        // It came within the time.
+        expect("😀b".as_bytes(), 80).await;
+        // 40 ms at a time do not add up to more.
+        expect(b"\xf0\x9f\x98", 100).await;
+        // What is no character waits for nothing.
+        expect(b"\x80", 20).await;
+        expect(b"c", 40).await;
+        // The end of the stream decides.
+        expect(b"\xe2", 40).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_given_up_loses_nothing() {
+        let (mut stdout, _stderr, mut outputs) = outputs(Mode::Raw);
+        stdout.write_all(b"a").await.unwrap();
+        next(&mut outputs).await;
+        stdout.write_all(b"b\xe2\x82").await.unwrap();
+        for _ in 0..7 {
+            assert!(timeout(Duration::from_millis(1), outputs.next()).await.is_err());
+        }
+        assert_eq!(next(&mut outputs).await, (OUT, b"b".into(), 1));
+        stdout.write_all(b"\xac").await.unwrap();
+        assert_eq!(next(&mut outputs).await, (OUT, "€".into(), 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lies_there_is_swept_up_and_no_more() {
+        let (mut stdout, mut stderr, mut outputs) = outputs(Mode::Lines);
+        stdout.write_all(&vec![b'x'; 4 * CHUNK]).await.unwrap();
+        stderr.write_all(b"no end").await.unwrap();
+        let (mut swept, mut lengths) = ([0; 2], Vec::new());
+        while let Some(stream) = outputs.sweep(&mut swept) {
+            lengths.push((stream, outputs.take(stream, <[u8]>::len)));
+        }
+        assert_eq!(lengths, [(OUT, CHUNK), (ERR, 6)]);
+    }
+}

@@ -180,8 +180,8 @@ impl Processes {
     }
 
     /// Ends a process that was started here and everyone whom it has started: SIGTERM to all of them, and SIGKILL to
-    /// those who are left after the grace. Returns at once; its room is told when nobody is left. Of several graces,
-    /// the one that is over first holds.
+    /// those who are left after the grace; without a grace, SIGKILL at once. It does not wait: the room is told when nobody
+    /// is left. Of several graces, the one that is over first holds.
     ///
     /// It also ends those whom a process has left behind that has ended by itself.
     ///

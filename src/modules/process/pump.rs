@@ -31,10 +31,11 @@ pub(super) struct Pump {
     processes: Processes,
     id: String,
     run: String,
+    /// Before the child, so that it is dropped first: once that is gone, some of its own are harder to find.
+    tree: Tree,
     child: Child,
     stdin: Option<ChildStdin>,
     outputs: Outputs,
-    tree: Tree,
     manner: Manner,
     pause: Option<Pace>,
     /// What was sent last, as long as it waits for slow viewers or other nodes. Nothing is read meanwhile.
@@ -173,6 +174,8 @@ impl Pump {
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
                     self.tree.leader_is_gone();
+                    // Those who are orphans now are known from here on, even if they end before they are counted.
+                    self.tree.look();
                     self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.stop_the_clock());
                     drained_by = Some(after(drain));
                     time_is_up = None;
@@ -213,9 +216,9 @@ impl Pump {
         }
     }
 
-    /// Tells everyone to end, once. The sooner of two ends holds.
+    /// Tells everyone to end, once, if there is time for that. The sooner of two ends holds.
     async fn end_by(&mut self, end: Instant) {
-        if !std::mem::replace(&mut self.is_told, true) {
+        if !std::mem::replace(&mut self.is_told, true) && end > Instant::now() {
             self.tree.signal(Signal::TERM).await;
         }
         self.kill_at = Some(self.kill_at.map_or(end, |at| at.min(end)));

@@ -49,6 +49,11 @@ impl Tree {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.leader_is_gone();
     }
 
+    /// Looks who is there, some time soon.
+    pub(super) fn look(&self) {
+        drop(self.walk(Walk::look));
+    }
+
     /// How many are alive. What died and is ours to await is awaited.
     pub(super) async fn count(&self) -> usize {
         self.walk(Walk::look).await.unwrap_or(0)
@@ -65,10 +70,14 @@ impl Tree {
     }
 
     /// `None` where the runtime ends meanwhile, which drops this tree.
-    async fn walk<R: Send + 'static>(&self, walk: impl FnOnce(&mut Walk) -> R + Send + 'static) -> Option<R> {
+    fn walk<R: Send + 'static, F>(&self, walk: F) -> impl Future<Output = Option<R>> + use<R, F>
+    where
+        F: FnOnce(&mut Walk) -> R + Send + 'static,
+    {
         let tree = self.0.clone();
         let walking = move || walk(&mut tree.lock().unwrap_or_else(PoisonError::into_inner).0);
-        tokio::task::spawn_blocking(walking).await.ok()
+        let walked = tokio::task::spawn_blocking(walking);
+        async move { walked.await.ok() }
     }
 }
 
