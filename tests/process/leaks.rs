@@ -1,6 +1,7 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
 use std::process::Stdio;
+use std::time::Instant;
 
 use eventwire::Pace;
 use eventwire::process::{Command, Settings, Signal};
@@ -41,7 +42,7 @@ async fn of_each_kind() {
     server.client().await.close().await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
     until("no child is left", || children().is_empty()).await;
-    let before = (descriptors(), tasks());
+    let before = settled().await;
 
     for round in 0..10 {
         let mut viewer = server.client_in("process:seq").await;
@@ -68,8 +69,7 @@ async fn of_each_kind() {
 
     until("no child is left, and no zombie", || children().is_empty()).await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
-    let now = || (descriptors(), tasks());
-    until(&format!("{before:?} again, not {:?}", now()), || now() == before).await;
+    assert_eq!(settled().await, before, "descriptors and tasks");
     assert_eq!(server.io.rooms_list().len(), 0);
     assert_eq!(processes.list().len(), 9, "one of each id");
 }
@@ -96,7 +96,7 @@ async fn at_random() {
     let (server, processes) = start(Settings::default().drain(ms(20)).max_running(16)).await;
     processes.spawn("first", sh("true")).unwrap().ended().await;
     until("no child is left", || children().is_empty()).await;
-    let before = (descriptors(), tasks());
+    let before = settled().await;
 
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(16));
     let runs = (0..200).map(|n| {
@@ -123,13 +123,22 @@ async fn at_random() {
     }
     within("all have ended", processes.all_ended()).await;
     until("no child is left, and no zombie", || children().is_empty()).await;
-    let now = || (descriptors(), tasks());
-    until(&format!("{before:?} again, not {:?}", now()), || now() == before).await;
+    assert_eq!(settled().await, before, "descriptors and tasks");
     drop(server);
 }
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// How many descriptors and tasks there are, once that has not changed for a while.
+async fn settled() -> (usize, usize) {
+    let now = || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks());
+    let (mut last, mut since) = (now(), Instant::now());
+    until("nothing changes", || {
+        if now() != last {
+            (last, since) = (now(), Instant::now());
+        }
+        since.elapsed() > ms(1000)
+    })
+    .await;
+    last
 }
 
 fn tasks() -> usize {

@@ -102,11 +102,11 @@ async fn what_cannot_start_is_told_to_who_asked_and_to_the_room() {
 async fn signals_by_their_names() {
     let (server, processes) = open(settings()).await;
     let mut ann = server.client_in("process:p").await;
-    let line = "trap 'echo usr1' USR1; trap 'echo int' INT; echo ready; while :; do sleep 0.01; done";
+    let line = "trap 'echo usr1' USR1; trap 'echo usr2' USR2; echo ready; while :; do sleep 0.01; done";
     processes.spawn("p", sh(line)).unwrap();
     let mut seen = Seen::default();
     seen.until_printed(&mut ann, "p", "ready\n").await;
-    for (signal, printed) in [("SIGUSR1", "usr1\n"), ("SIGINT", "int\n")] {
+    for (signal, printed) in [("SIGUSR1", "usr1\n"), ("SIGUSR2", "usr2\n")] {
         let signal = json!({"processId": "p", "signal": signal});
         assert_eq!(ann.request("process_signal", signal).await, Ok(Value::Null));
         seen.until_printed(&mut ann, "p", printed).await;
@@ -115,9 +115,9 @@ async fn signals_by_their_names() {
         let answer = ann.request("process_signal", json!({"processId": "p", "signal": bad})).await;
         assert_eq!(refusal(answer), refused("invalid_payload", "signal"), "{bad}");
     }
-    ann.request("process_signal", json!({"processId": "p", "signal": "SIGHUP"})).await.unwrap();
-    assert_eq!(seen.rest(&mut ann, "p").await.last()["signal"], "SIGHUP");
-    let answer = ann.request("process_signal", json!({"processId": "p", "signal": "SIGHUP"})).await;
+    ann.request("process_signal", json!({"processId": "p", "signal": "SIGTERM"})).await.unwrap();
+    assert_eq!(seen.rest(&mut ann, "p").await.last()["signal"], "SIGTERM");
+    let answer = ann.request("process_signal", json!({"processId": "p", "signal": "SIGTERM"})).await;
     assert_eq!(refusal(answer).0, "not_found");
 }
 

@@ -55,7 +55,7 @@ async fn rule(socket: Socket, id: String) -> Rights {
 
 async fn bench() -> (Server, Processes) {
     let server = Server::new().await;
-    server.io.authenticate(|handshake: Handshake| async move { Ok(handshake.query_param("user").map(String::from)) });
+    server.io.authenticate(|handshake: Handshake| async move { Ok(handshake.query_param("user")) });
     let settings = Settings::default().profile("cat", Command::new("cat").input()).rights(rule);
     let processes = server.io.install(settings);
     for id in ["p", "secret"] {

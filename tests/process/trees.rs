@@ -101,7 +101,7 @@ async fn what_is_left_behind_lives_on_until_it_is_killed_or_the_server_ends() {
         hidden.iter().for_each(|pid| drop(truth(&format!("kill -9 {pid}"))));
         within("nothing runs", processes.all_ended()).await;
         if by_kill {
-            processes.kill("p", ms(100)).unwrap();
+            until("they are reached", || processes.kill("p", ms(100)).is_ok()).await;
         } else {
             server.io.shutdown(ms(1000)).await;
             within("all have ended", processes.all_ended()).await;

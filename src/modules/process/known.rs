@@ -28,8 +28,10 @@ pub(super) struct Known {
     started_at: u64,
     started: Instant,
     pub(super) duration: Option<Duration>,
-    /// Reaches its task, as long as there is somebody to end.
+    /// Reaches its task. `None` where it runs elsewhere.
     pub(super) reins: Option<Reins>,
+    /// Whether somebody whom it has left behind lives.
+    pub(super) leaves: bool,
     /// `None` where it reads none, or no more.
     pub(super) input: Option<Input>,
     /// Whose turn it is to tell of this id, in this run or another: what is told arrives in the order in which it
@@ -60,6 +62,7 @@ impl Known {
             started: Instant::now(),
             duration: None,
             reins: None,
+            leaves: false,
             input: None,
             turn,
         }
@@ -67,6 +70,11 @@ impl Known {
 
     fn runs_here(&self) -> bool {
         self.reins.is_some() && !self.status.is_end()
+    }
+
+    /// How it is ended, as long as there is somebody to end.
+    pub(super) fn reins(&self) -> Option<&Reins> {
+        self.reins.as_ref().filter(|_| self.leaves || !self.status.is_end())
     }
 
     /// How long it ran is how long until it ended, whatever came after.

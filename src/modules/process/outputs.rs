@@ -47,14 +47,14 @@ impl Outputs {
         self.stdout.is_ended() && self.stderr.is_ended()
     }
 
-    /// Waits until a chunk of a stream is to be sent, which is then to be [taken](Outputs::take). Never resolves at the
-    /// end. Cancel safe.
-    pub(super) async fn next(&mut self) -> Stream {
-        loop {
+    /// Waits until a chunk of a stream is to be sent, which is then to be [taken](Outputs::take). `None` at the end of
+    /// both. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Stream> {
+        while !self.is_ended() {
             if let Some(stream) = self.ready
                 && (!self.is_in_window || self.source(stream).is_full())
             {
-                return stream;
+                return Some(stream);
             }
             let step = tokio::select! {
                 () = self.stdout.read() => Step::Read(Stream::Stdout),
@@ -66,11 +66,12 @@ impl Outputs {
                 // At its end there may be nothing.
                 Step::Read(stream) if self.source(stream).ready().is_empty() => {}
                 Step::Read(stream) => match self.ready.replace(stream) {
-                    Some(before) if before != stream => return before,
+                    Some(before) if before != stream => return Some(before),
                     _ => {}
                 },
             }
         }
+        None
     }
 
     /// Hands the chunk of a stream over, and begins the window in which the next one gathers.
@@ -128,7 +129,7 @@ mod tests {
     /// The next chunk, and after how many milliseconds it came.
     async fn next(outputs: &mut Outputs) -> (Stream, Vec<u8>, u128) {
         let begun = Instant::now();
-        let stream = outputs.next().await;
+        let stream = outputs.next().await.unwrap();
         let bytes = outputs.take(stream, <[u8]>::to_vec);
         (stream, bytes, begun.elapsed().as_millis())
     }
@@ -166,8 +167,7 @@ mod tests {
             let (_, bytes, after) = next(&mut outputs).await;
             assert_eq!((bytes.len(), after), (length, 0));
         }
-        assert!(timeout(Duration::from_secs(1), outputs.next()).await.is_err(), "it has ended");
-        assert!(outputs.is_ended());
+        assert_eq!(outputs.next().await, None, "both have ended");
     }
 
     #[tokio::test(start_paused = true)]

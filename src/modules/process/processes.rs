@@ -183,7 +183,7 @@ impl Processes {
     /// those who are left after the grace; without a grace, SIGKILL at once. It does not wait: the room is told when nobody
     /// is left. Of several graces, the one that is over first holds.
     ///
-    /// It also ends those whom a process has left behind that has ended by itself.
+    /// It also ends those whom a process has left behind that has ended by itself, from a moment after its end on.
     ///
     /// # Errors
     /// [`ProcessError::NotRunning`].
@@ -194,7 +194,7 @@ impl Processes {
     /// The same, within the command's own grace where there is no other.
     pub(super) fn end(&self, id: &str, grace: Option<Duration>) -> Result<(), ProcessError> {
         let known = self.shared.registry.lock();
-        let reins = known.get(id).and_then(|known| known.reins.as_ref()).ok_or(ProcessError::NotRunning)?;
+        let reins = known.get(id).and_then(Known::reins).ok_or(ProcessError::NotRunning)?;
         let new = pump::after(grace.unwrap_or(reins.grace));
         reins.end.send_if_modified(|by| {
             let is_sooner = by.is_none_or(|by| new < by);

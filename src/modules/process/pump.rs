@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::Fuse;
+use futures::future::{BoxFuture, Fuse};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -41,6 +41,8 @@ pub(super) struct Pump {
     /// What was sent last, as long as it waits for slow viewers or other nodes. Nothing is read meanwhile.
     sending: Option<Emitting<usize>>,
     exit: Option<io::Result<ExitStatus>>,
+    /// Counts those who were there when it ended.
+    left_behind: Option<BoxFuture<'static, usize>>,
     /// Tells by when it is to end, once somebody wants that.
     told: watch::Receiver<Option<Instant>>,
     /// Whether it was told, and when who is left then is killed.
@@ -52,7 +54,8 @@ pub(super) struct Pump {
 
 /// What happened.
 enum Step {
-    Output(Stream),
+    /// A chunk of it, or its end.
+    Output(Option<Stream>),
     Sent,
     Exit(io::Result<ExitStatus>),
     EndBy(Instant),
@@ -114,6 +117,7 @@ impl Pump {
             processes,
             sending,
             exit: None,
+            left_behind: None,
             told,
             is_told: false,
             kill_at: None,
@@ -127,18 +131,19 @@ impl Pump {
         if self.is_told {
             self.until_all_are_gone().await;
         }
-        let leaves = self.tree.count().await > 0;
         let ended = match self.exit.take() {
             Some(Ok(status)) => Status::of(status),
             Some(Err(error)) => Status::Failed(error.to_string()),
             None => Status::Failed("its end was lost".into()),
         };
-        let ending = Ending { reason: self.reason, drained: Some(self.outputs.is_ended()), leaves };
+        let ending = Ending { reason: self.reason, drained: Some(self.outputs.is_ended()) };
         self.sending = self.processes.tell(&self.id, ended.clone(), ending);
         sent(&mut self.sending).await;
         self.counted.has_ended();
         status.send_replace(ended);
-        if leaves {
+        if let Some(left_behind) = self.left_behind.take()
+            && left_behind.await > 0
+        {
             self.watch_over_those_left().await;
         }
     }
@@ -154,11 +159,12 @@ impl Pump {
         let mut time_is_up = self.manner.time_limit.map(after);
         loop {
             let is_waiting = self.sending.is_some();
-            if self.exit.is_some() && self.outputs.is_ended() && !is_waiting {
+            let has_ended = self.outputs.is_ended();
+            if self.exit.is_some() && has_ended && !is_waiting {
                 return;
             }
             let step = tokio::select! {
-                stream = self.outputs.next(), if !is_waiting => Step::Output(stream),
+                stream = self.outputs.next(), if !is_waiting && !has_ended => Step::Output(stream),
                 () = sent(&mut self.sending), if is_waiting => Step::Sent,
                 ended = self.child.wait(), if self.exit.is_none() => Step::Exit(ended),
                 Ok(()) = self.told.changed() => Step::EndBy(self.told.borrow().unwrap_or_else(Instant::now)),
@@ -169,13 +175,13 @@ impl Pump {
                 () = &mut writing => continue,
             };
             match step {
-                Step::Output(stream) => self.send(stream),
-                Step::Sent => {}
+                Step::Output(Some(stream)) => self.send(stream),
+                Step::Output(None) | Step::Sent => {}
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
                     self.tree.leader_is_gone();
-                    // Those who are orphans now are known from here on, even if they end before they are counted.
-                    self.tree.look();
+                    // Those who are orphans now are known from here on, even if they end soon.
+                    self.left_behind = Some(self.tree.count().boxed());
                     self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.stop_the_clock());
                     drained_by = Some(after(drain));
                     time_is_up = None;
@@ -257,6 +263,7 @@ impl Pump {
         tokio::pin!(closing);
         let mut pause = Duration::from_millis(100);
         while self.tree.count().await > 0 {
+            self.is_reachable(true);
             let end = tokio::select! {
                 () = sleep(pause) => {
                     pause = (pause * 2).min(LOOK);
@@ -269,7 +276,12 @@ impl Pump {
             self.until_all_are_gone().await;
             break;
         }
-        self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.reins = None);
+        self.is_reachable(false);
+    }
+
+    /// Whether those left behind can be killed.
+    fn is_reachable(&self, is_reachable: bool) {
+        self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.leaves = is_reachable);
     }
 }
 

@@ -6,6 +6,9 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 /// A signal, by its name: `SIGTERM`.
 ///
+/// What the server ignores, its processes ignore from their beginning: SIGHUP where it was started by `nohup`, SIGINT where a
+/// shell's script has put it into the background.
+///
 /// ```
 /// use eventwire::process::Signal;
 ///

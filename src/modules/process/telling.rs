@@ -44,8 +44,6 @@ pub(super) struct Ending {
     pub(super) reason: Option<&'static str>,
     /// Whether its output was read to the end; `None` where nothing was read here.
     pub(super) drained: Option<bool>,
-    /// Whether somebody whom it has left behind lives.
-    pub(super) leaves: bool,
 }
 
 impl Processes {
@@ -88,7 +86,6 @@ impl Processes {
                 if status.is_end() {
                     known.stop_the_clock();
                     known.input = None;
-                    known.reins.take_if(|_| !ending.leaves);
                 }
                 (known.run.clone(), known.duration)
             };

@@ -49,14 +49,10 @@ impl Tree {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.leader_is_gone();
     }
 
-    /// Looks who is there, some time soon.
-    pub(super) fn look(&self) {
-        drop(self.walk(Walk::look));
-    }
-
-    /// How many are alive. What died and is ours to await is awaited.
-    pub(super) async fn count(&self) -> usize {
-        self.walk(Walk::look).await.unwrap_or(0)
+    /// How many are left. What died and is ours to await is awaited. It is looked at once, whenever the result is awaited.
+    pub(super) fn count(&self) -> impl Future<Output = usize> + Send + use<> {
+        let counted = self.walk(Walk::look);
+        async move { counted.await.unwrap_or(0) }
     }
 
     /// Sends a signal to everyone.

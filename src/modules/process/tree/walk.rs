@@ -59,7 +59,7 @@ impl Walk {
         self.is_leader_awaited = false;
     }
 
-    /// Finds everyone, awaits those who died as children of this process, and tells how many are alive.
+    /// Finds everyone, awaits those who died as children of this process, and tells how many are left.
     pub(crate) fn look(&mut self) -> usize {
         let table = table::read();
         let own = getpid().as_raw_pid();
@@ -88,16 +88,21 @@ impl Walk {
         {
             self.leader = None;
         }
-        self.alive().count()
+        // The dead as well, until they have been awaited: their parent may end next, and leave that to us.
+        self.members.len()
     }
 
-    fn alive(&self) -> impl Iterator<Item = (i32, &Member)> {
-        self.members.iter().filter(|(_, member)| !member.is_dead).map(|(pid, member)| (*pid, member))
+    /// Those alive, parents first: nobody sees its child end and draws its own conclusions before it is told itself.
+    fn alive(&mut self) -> Vec<(i32, &mut Member)> {
+        let alive = self.members.iter_mut().filter(|(_, member)| !member.is_dead);
+        let mut alive: Vec<_> = alive.map(|(pid, member)| (*pid, member)).collect();
+        alive.sort_by_key(|(pid, member)| (member.start, *pid));
+        alive
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
         self.look();
-        self.alive().for_each(|(pid, member)| member.signal(pid, signal));
+        self.alive().iter().for_each(|(pid, member)| member.signal(*pid, signal));
     }
 
     /// Stops everyone before anyone is killed: nobody starts another or loses its parent meanwhile.
@@ -105,15 +110,15 @@ impl Walk {
         for _ in 0..ROUNDS {
             self.look();
             let mut is_new = false;
-            for (pid, member) in self.members.iter_mut().filter(|(_, member)| !member.is_dead && !member.is_stopped) {
-                member.signal(*pid, Signal::STOP);
+            for (pid, member) in self.alive().into_iter().filter(|(_, member)| !member.is_stopped) {
+                member.signal(pid, Signal::STOP);
                 (member.is_stopped, is_new) = (true, true);
             }
             if !is_new {
                 break;
             }
         }
-        self.alive().for_each(|(pid, member)| member.signal(pid, Signal::KILL));
+        self.alive().iter().for_each(|(pid, member)| member.signal(*pid, Signal::KILL));
     }
 
     /// Kills whoever is left, where nobody can await that.
