@@ -1,5 +1,5 @@
 //! Clients of other make against the conformance server, and that server as its users start it.
-#![cfg(feature = "server")]
+#![cfg(all(feature = "process", feature = "server"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "support/mod.rs"]

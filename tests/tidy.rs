@@ -142,12 +142,21 @@ fn manifest() -> toml::Table {
     std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap()
 }
 
+/// Where a lint exception for unsafe code stands, with its reason.
+const UNSAFE: &str = "modules/process/limits.rs";
+
 #[test]
-fn unsafe_code_is_forbidden_and_there_is_none() {
-    assert_eq!(manifest()["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+fn unsafe_code_is_denied_and_one_file_has_some() {
+    assert_eq!(manifest()["lints"]["rust"]["unsafe_code"].as_str(), Some("deny"));
     for source in sources() {
-        assert!(!source.names(&["unsafe"]), "src/{}", source.name);
+        let is_exception = source.name == UNSAFE;
+        assert_eq!(source.names(&["unsafe"]), is_exception, "src/{}", source.name);
+        assert_eq!(source.names(&["unsafe_code"]), is_exception, "src/{} and the lint", source.name);
     }
+    let exception = source(UNSAFE);
+    assert!(exception.code.contains("#![expect(\n    unsafe_code,\n    reason = "), "src/{UNSAFE}: the reason");
+    assert_eq!(exception.words().filter(|word| *word == "unsafe").count(), 1, "src/{UNSAFE}: one block");
+    assert_eq!(exception.text.matches("// SAFETY: ").count(), 1, "src/{UNSAFE}: and why it is sound");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The built-in modules, compiled once more as somebody else's: they use what the crate exports and
 //! nothing else, or this does not compile.
 #![cfg(feature = "process")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code, unused_imports)]
 
 // To the modules this is the crate, and has in it what the crate exports.
 pub use eventwire::*;

@@ -1,13 +1,15 @@
 //! The server against which clients in any language are tested.
 //!
 //! ```sh
-//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE]
+//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell]
 //! ```
 //!
-//! The path `/go-ws` speaks that dialect, any other the protocol's own JSON. It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. What it
-//! answers to which event is in `events.rs` beside this file.
+//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The path `/go-ws` speaks that
+//! dialect, any other the protocol's own JSON. What it answers to which event is in `events.rs` beside this file, and
+//! which processes it runs in `processes.rs`; with `--allow-shell`, any script of any client's.
 
 mod events;
+mod processes;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (listen, config) = arguments()?;
+    let Arguments { listen, config, allow_shell } = arguments()?;
     raise_file_limit();
 
     let io = Io::builder().config(config).dialect(GoWs::default()).build()?;
@@ -35,6 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     io.rooms("public:*").public();
     io.rooms("member:*").allow_if(|socket, _| async move { !socket.handshake().user().is_empty() });
     events::register(&io);
+    let processes = processes::install(&io, allow_shell);
 
     let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -50,16 +53,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ = interrupt.recv() => {}
     }
     io.shutdown(GRACE).await;
+    processes.all_ended().await;
     Ok(())
 }
 
-fn arguments() -> Result<(SocketAddr, Config), Box<dyn std::error::Error>> {
+struct Arguments {
+    listen: SocketAddr,
+    config: Config,
+    allow_shell: bool,
+}
+
+fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
     let (mut listen, mut config) = (SocketAddr::from(([127, 0, 0, 1], 4000)), Config::default());
+    let mut allow_shell = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
         match argument.as_str() {
             "--listen" => listen = value()?.parse().map_err(|error| format!("`--listen`: {error}"))?,
+            "--allow-shell" => allow_shell = true,
             "--config" => {
                 let file = value()?;
                 let text = std::fs::read_to_string(&file).map_err(|error| format!("`{file}`: {error}"))?;
@@ -71,7 +83,7 @@ fn arguments() -> Result<(SocketAddr, Config), Box<dyn std::error::Error>> {
             unknown => return Err(format!("unknown argument `{unknown}`").into()),
         }
     }
-    Ok((listen, config))
+    Ok(Arguments { listen, config, allow_shell })
 }
 
 /// Ten thousand connections are ten thousand file descriptors.

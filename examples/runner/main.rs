@@ -8,9 +8,8 @@
 //! `POST /run?profile=NAME&id=ID` starts one (202; 404 for an unknown profile, 409 for an id that runs),
 //! `GET /profiles` tells which there are, and `/ws` is the socket. The page uses nothing but `new WebSocket`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -19,9 +18,10 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use eventwire::process::{Command, Info, ProcessError, Processes, Settings};
+use eventwire::process::{Command, Info, ProcessError, Processes, Rights, Settings};
 use eventwire::{Error, Io, Pace, Socket};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,14 +42,11 @@ struct Runner {
     io: Io,
     processes: Processes,
     profiles: Arc<Vec<Profile>>,
-    /// By the id of the process, the profile that it was started from.
-    started: Arc<Mutex<BTreeMap<String, Profile>>>,
 }
 
 /// A run as the page lists it.
 #[derive(Serialize)]
 struct Listed {
-    profile: String,
     command: String,
     #[serde(flatten)]
     info: Info,
@@ -61,30 +58,13 @@ struct RunQuery {
     id: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kill {
-    process_id: String,
-    #[serde(default = "two_seconds")]
-    grace_ms: u64,
-}
-
-fn two_seconds() -> u64 {
-    2000
-}
-
 impl Runner {
     fn list(&self) -> Vec<Listed> {
-        let mut started = self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let list = self.processes.list();
-        // The module forgets those that ended long ago.
-        started.retain(|id, _| list.iter().any(|info| info.process_id == *id));
-        list.into_iter()
-            .filter_map(|info| {
-                let Profile { name, command } = started.get(&info.process_id)?.clone();
-                Some(Listed { profile: name, command, info })
-            })
-            .collect()
+        let command = |info: &Info| {
+            let profile = self.profiles.iter().find(|profile| Some(&profile.name) == info.profile.as_ref())?;
+            Some(profile.command.clone())
+        };
+        self.processes.list().into_iter().filter_map(|info| Some(Listed { command: command(&info)?, info })).collect()
     }
 
     async fn tell(&self) -> eventwire::Result<()> {
@@ -92,12 +72,9 @@ impl Runner {
         Ok(())
     }
 
-    async fn run(&self, profile: &Profile, id: &str) -> Result<String, ProcessError> {
-        let command =
-            Command::shell(&profile.command).cwd(env!("CARGO_MANIFEST_DIR")).env("CARGO_TERM_COLOR", "always");
-        let run = self.processes.spawn(id, command)?;
+    fn run(&self, profile: &str, id: &str) -> Result<String, ProcessError> {
+        let run = self.processes.start(id, profile, Value::Null)?;
         let name = run.run().to_owned();
-        self.started.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(id.to_owned(), profile.clone());
         let runner = self.clone();
         tokio::spawn(async move {
             runner.tell().await?;
@@ -114,18 +91,19 @@ async fn run(State(runner): State<Runner>, query: Result<Query<RunQuery>, QueryR
         Ok(Query(query)) => query,
         Err(rejection) => return refuse(rejection.status(), Error::new("invalid_query", rejection.body_text())),
     };
-    let Some(profile) = runner.profiles.iter().find(|profile| profile.name == query.profile) else {
-        let known: Vec<&str> = runner.profiles.iter().map(|profile| profile.name.as_str()).collect();
-        let message = format!("there is no profile `{}`, only {}", query.profile, known.join(", "));
-        return refuse(StatusCode::NOT_FOUND, Error::new("unknown_profile", message));
-    };
-    match runner.run(profile, &query.id).await {
+    match runner.run(&query.profile, &query.id) {
         Ok(run) => {
             let told = serde_json::json!({ "processId": query.id, "run": run });
             (StatusCode::ACCEPTED, Json(told)).into_response()
         }
+        Err(ProcessError::UnknownProfile(name)) => {
+            let known: Vec<&str> = runner.profiles.iter().map(|profile| profile.name.as_str()).collect();
+            let message = format!("there is no profile `{name}`, only {}", known.join(", "));
+            refuse(StatusCode::NOT_FOUND, Error::new("unknown_profile", message))
+        }
         Err(error @ ProcessError::AlreadyRunning) => refuse(StatusCode::CONFLICT, error.into()),
         Err(error @ ProcessError::InvalidId) => refuse(StatusCode::BAD_REQUEST, error.into()),
+        Err(error @ ProcessError::TooMany) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.into()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.into()),
     }
 }
@@ -135,22 +113,25 @@ async fn main() -> eventwire::Result<()> {
     let (listen, profiles) = arguments()?;
     let io = Io::new();
     io.rooms(RUNS).public();
-    io.rooms("process:*").public();
     // A tab that takes 640 kB/s loses nothing; one that takes nothing is closed after 10 s, and costs a run no more.
     let pace = Pace::slowest(1024 * 1024).at_most(Duration::from_millis(100));
-    let processes = io.install(Settings::default().pause(pace));
-    let runner =
-        Runner { io: io.clone(), processes: processes.clone(), profiles: Arc::new(profiles), started: Arc::default() };
+    // Whoever watches may stop it; what is started is said over HTTP.
+    let settings = Settings::default().pause(pace).rights(async |_, _| Rights::VIEW | Rights::SIGNAL);
+    let settings = profiles.iter().fold(settings, |settings, profile| {
+        // Commands of whoever started the runner, in whose place they run.
+        let command = Command::shell(&profile.command).inherit_env();
+        let command = command.cwd(env!("CARGO_MANIFEST_DIR")).env("CARGO_TERM_COLOR", "always");
+        settings.profile(&profile.name, command)
+    });
+    let processes = io.install(settings);
+    let runner = Runner { io: io.clone(), processes: processes.clone(), profiles: Arc::new(profiles) };
 
+    // The module's own list does not tell the commands.
+    io.off("process_list");
     let lists = runner.clone();
     io.on::<()>("process_list", move |_: Socket, ()| {
         let list = lists.list();
         async move { eventwire::ok(list) }
-    });
-    let kills = processes.clone();
-    io.on::<Kill>("process_kill", move |_: Socket, Kill { process_id, grace_ms }| {
-        let killed = kills.kill(&process_id, Duration::from_millis(grace_ms.min(60_000)));
-        async move { killed }
     });
 
     let app = Router::new()

@@ -1,17 +1,27 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
 use std::process::Stdio;
+use std::time::Instant;
 
 use eventwire::Pace;
-use eventwire::process::{Command, Settings};
+use eventwire::process::{Command, Settings, Signal};
 
 use crate::support::*;
 use crate::watch::*;
 
-/// The counts hold for a whole program, so that this is run alone, in one of its own.
 #[test]
 fn nothing_is_left_of_what_has_run() {
-    let alone = ["--ignored", "--exact", "leaks::alone", "--nocapture", "--test-threads=1"];
+    alone("leaks::of_each_kind");
+}
+
+#[test]
+fn nothing_is_left_of_200_started_and_ended_at_random() {
+    alone("leaks::at_random");
+}
+
+/// The counts hold for a whole program, so that a test of them is run alone, in one of its own.
+fn alone(test: &str) {
+    let alone = ["--ignored", "--exact", test, "--nocapture", "--test-threads=1"];
     let mut program = std::process::Command::new(std::env::current_exe().unwrap());
     let program = program.args(alone).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = program.spawn().unwrap();
@@ -25,14 +35,14 @@ fn nothing_is_left_of_what_has_run() {
 
 #[tokio::test]
 #[ignore = "run by `nothing_is_left_of_what_has_run`"]
-async fn alone() {
+async fn of_each_kind() {
     let (server, processes) = start(Settings::default().drain(ms(20)).pause(Pace::slowest(1 << 20))).await;
     // What is made once, such as the pipe by which signals come, is made now.
     processes.spawn("first", sh("true")).unwrap().ended().await;
     server.client().await.close().await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
     until("no child is left", || children().is_empty()).await;
-    let before = (descriptors(), tasks());
+    let before = settled().await;
 
     for round in 0..10 {
         let mut viewer = server.client_in("process:seq").await;
@@ -59,14 +69,79 @@ async fn alone() {
 
     until("no child is left, and no zombie", || children().is_empty()).await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
-    let now = || (descriptors(), tasks());
-    until(&format!("{before:?} again, not {:?}", now()), || now() == before).await;
+    assert_eq!(settled().await, before, "descriptors and tasks");
     assert_eq!(server.io.rooms_list().len(), 0);
     assert_eq!(processes.list().len(), 9, "one of each id");
 }
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// A number that another run of the test has not.
+fn random(below: u64) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) % below
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by `nothing_is_left_of_200_started_and_ended_at_random`"]
+async fn at_random() {
+    const LINES: [&str; 8] = [
+        "true",
+        "exit 3",
+        "seq 1 5000",
+        "sleep 1000",
+        "cat",
+        "trap '' TERM; sleep 1000 & wait",
+        "nohup sleep 1000 >/dev/null 2>&1 & setsid sleep 1000 & wait",
+        "setsid sleep 0.3 & sleep 0.05",
+    ];
+    let (server, processes) = start(Settings::default().drain(ms(20)).max_running(16)).await;
+    processes.spawn("first", sh("true")).unwrap().ended().await;
+    until("no child is left", || children().is_empty()).await;
+    let before = settled().await;
+
+    let places = std::sync::Arc::new(tokio::sync::Semaphore::new(16));
+    let runs = (0..200).map(|n| {
+        let (processes, places) = (processes.clone(), places.clone());
+        tokio::spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            let line = LINES[random(LINES.len() as u64) as usize];
+            let id = format!("p{n}");
+            let run = processes.spawn(&id, sh(line).input()).unwrap();
+            tokio::time::sleep(ms(random(60))).await;
+            let _ = match random(4) {
+                0 => processes.close_input(&id),
+                1 => processes.input(&id, "x\n"),
+                2 => processes.signal(&id, Signal::INT),
+                _ => Ok(()),
+            };
+            tokio::time::sleep(ms(random(60))).await;
+            let _ = processes.kill(&id, ms(random(50)));
+            within(line, run.ended()).await
+        })
+    });
+    for run in futures::future::join_all(runs.collect::<Vec<_>>()).await {
+        assert!(run.unwrap().is_end());
+    }
+    // SIGINT ends a shell, and not what it runs in the background: that is left behind until the server ends.
+    server.io.shutdown(ms(2000)).await;
+    within("all have ended", processes.all_ended()).await;
+    until("no child is left, and no zombie", || children().is_empty()).await;
+    let after = settled().await;
+    // The server's own task and socket have ended too.
+    assert!(after.0 < before.0 && after.1 < before.1, "descriptors and tasks: {after:?}, {before:?} before");
+}
+
+/// How many descriptors and tasks there are, once that has not changed for a while.
+async fn settled() -> (usize, usize) {
+    let now = || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks());
+    let (mut last, mut since) = (now(), Instant::now());
+    until("nothing changes", || {
+        if now() != last {
+            (last, since) = (now(), Instant::now());
+        }
+        since.elapsed() > ms(1000)
+    })
+    .await;
+    last
 }
 
 fn tasks() -> usize {

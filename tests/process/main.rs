@@ -7,10 +7,18 @@ mod support;
 
 mod application;
 mod bytes;
+mod coalescing;
+mod commands;
 mod ending;
+mod input;
 mod killing;
 mod leaks;
+mod limits;
 mod nodes;
 mod pace;
+mod profiles;
+mod requests;
+mod rights;
 mod shapes;
+mod trees;
 mod watch;

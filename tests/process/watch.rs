@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use eventwire::process::{Command, Processes, Settings};
+use eventwire::process::{Command, Processes, Rights, Settings};
 use serde_json::Value;
 
 use crate::support::*;
@@ -22,6 +22,24 @@ pub(crate) async fn start(settings: Settings) -> (Server, Processes) {
 
 pub(crate) fn sh(line: impl Into<String>) -> Command {
     Command::shell(line.into())
+}
+
+/// A server that lets everybody do what they like with its processes, but for commands of their own.
+pub(crate) async fn open(settings: Settings) -> (Server, Processes) {
+    let server = Server::new().await;
+    let processes = server.io.install(settings.rights(async |_, _| Rights::ALL));
+    (server, processes)
+}
+
+/// The code of a refusal, and the path that it names.
+pub(crate) fn refusal(answer: Result<Value, Value>) -> (String, String) {
+    let error = answer.expect_err("a refusal");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (text(&error["code"]), text(&error["details"]["path"]))
+}
+
+pub(crate) fn refused(code: &str, path: &str) -> (String, String) {
+    (code.into(), path.into())
 }
 
 /// A chunk of output, decoded.
@@ -103,6 +121,10 @@ impl Seen {
             other => panic!("a status that is none: {other}"),
         };
         expected.extend(["exitCode", "processId", "run", "status"]);
+        // Told where it was ended for one.
+        if matches!(status, "exited" | "killed") && data.get("reason").is_some_and(|reason| reason == "time limit") {
+            expected.insert("reason");
+        }
         // Told where the module itself has read the output.
         if status != "running" && data.get("drained").is_some_and(Value::is_boolean) {
             expected.insert("drained");
@@ -164,6 +186,11 @@ impl Seen {
 
     pub(crate) fn last(&self) -> &Value {
         self.statuses.last().expect("a status")
+    }
+
+    /// What was printed, the two outputs in the order in which they came.
+    pub(crate) fn both(&self) -> Vec<u8> {
+        self.chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect()
     }
 
     /// The process ids that it has printed, one a line.

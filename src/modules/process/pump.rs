@@ -4,156 +4,297 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use tokio::process::Child;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Fuse};
+use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::source::Source;
-use super::{Processes, Status, Stream};
-use crate::Emitting;
+use super::command::{Manner, Started};
+use super::input::Writer;
+use super::outputs::Outputs;
+use super::telling::{Ending, log};
+use super::tree::Tree;
+use super::{Processes, Signal, Status, Stream};
+use crate::{Emitting, Pace};
 
 /// What a process that is told to end when the server does is given.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// How long those who were killed may take to be gone: as long as the kernel, mostly.
+const GIVE_UP: Duration = Duration::from_secs(2);
+
+/// How often those who were left behind are looked at, at last: for so long may one that has ended be a zombie.
+const LOOK: Duration = Duration::from_secs(5);
+
 pub(super) struct Pump {
     processes: Processes,
     id: String,
+    run: String,
+    /// Before the child, so that it is dropped first: once that is gone, some of its own are harder to find.
+    tree: Tree,
     child: Child,
-    stdout: Source,
-    stderr: Source,
+    stdin: Option<ChildStdin>,
+    outputs: Outputs,
+    manner: Manner,
+    pause: Option<Pace>,
     /// What was sent last, as long as it waits for slow viewers or other nodes. Nothing is read meanwhile.
     sending: Option<Emitting<usize>>,
     exit: Option<io::Result<ExitStatus>>,
-    /// The process group that it leads, until the end of the run.
-    group: Option<u32>,
+    /// Counts those who were there when it ended.
+    left_behind: Option<BoxFuture<'static, usize>>,
     /// Tells by when it is to end, once somebody wants that.
     told: watch::Receiver<Option<Instant>>,
-    /// Whether it was told, and when who still runs is killed.
+    /// Whether it was told, and when who is left then is killed.
     is_told: bool,
     kill_at: Option<Instant>,
+    reason: Option<&'static str>,
+    counted: Counted,
 }
 
 /// What happened.
 enum Step {
-    Stdout(usize),
-    Stderr(usize),
+    /// A chunk of it, or its end.
+    Output(Option<Stream>),
     Sent,
     Exit(io::Result<ExitStatus>),
     EndBy(Instant),
+    TimeIsUp,
     Kill,
     DrainOver,
+}
+
+/// Counts a run among those that run, and then among those that have left somebody behind.
+struct Counted {
+    processes: Processes,
+    has_ended: bool,
+}
+
+impl Counted {
+    fn new(processes: &Processes) -> Counted {
+        processes.shared.counts.send_modify(|counts| counts.running += 1);
+        Counted { processes: processes.clone(), has_ended: false }
+    }
+
+    fn has_ended(&mut self) {
+        self.has_ended = true;
+        self.processes.shared.counts.send_modify(|counts| {
+            counts.running -= 1;
+            counts.left += 1;
+        });
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let has_ended = self.has_ended;
+        self.processes.shared.counts.send_modify(|counts| {
+            let count = if has_ended { &mut counts.left } else { &mut counts.running };
+            *count -= 1;
+        });
+    }
 }
 
 impl Pump {
     pub(super) fn new(
         processes: Processes,
-        id: String,
-        mut child: Child,
+        (id, run): (&str, &str),
+        started: Started,
+        manner: Manner,
         told: watch::Receiver<Option<Instant>>,
         sending: Option<Emitting<usize>>,
     ) -> Pump {
-        processes.shared.running.send_modify(|running| *running += 1);
-        let stdout = Source::new(child.stdout.take(), Stream::Stdout);
-        let stderr = Source::new(child.stderr.take(), Stream::Stderr);
-        let group = child.id();
-        Pump { processes, id, child, stdout, stderr, sending, exit: None, group, told, is_told: false, kill_at: None }
+        Pump {
+            counted: Counted::new(&processes),
+            id: id.to_owned(),
+            run: run.to_owned(),
+            tree: Tree::new(run, started.child.id()),
+            child: started.child,
+            stdin: started.stdin,
+            outputs: Outputs::new(started.stdout, started.stderr, manner.mode),
+            pause: manner.pause.or(processes.shared.settings.pause),
+            manner,
+            processes,
+            sending,
+            exit: None,
+            left_behind: None,
+            told,
+            is_told: false,
+            kill_at: None,
+            reason: None,
+        }
     }
 
-    pub(super) async fn run(mut self) -> Status {
-        let io = self.processes.io.clone();
-        let closing = io.closing();
-        tokio::pin!(closing);
-        let mut is_closing = false;
+    /// Tells `status` how it ended, and goes on while there is somebody whom it has left behind.
+    pub(super) async fn run(mut self, writer: Writer, status: watch::Sender<Status>) {
+        self.stream(writer).await;
+        if self.is_told {
+            self.until_all_are_gone().await;
+        }
+        let ended = match self.exit.take() {
+            Some(Ok(status)) => Status::of(status),
+            Some(Err(error)) => Status::Failed(error.to_string()),
+            None => Status::Failed("its end was lost".into()),
+        };
+        let ending = Ending { reason: self.reason, drained: Some(self.outputs.is_ended()) };
+        self.sending = self.processes.tell(&self.id, ended.clone(), ending);
+        sent(&mut self.sending).await;
+        self.counted.has_ended();
+        status.send_replace(ended);
+        if let Some(left_behind) = self.left_behind.take()
+            && left_behind.await > 0
+        {
+            self.watch_over_those_left().await;
+        }
+    }
+
+    /// Sends the output until it has ended and been read, or is no longer awaited.
+    async fn stream(&mut self, writer: Writer) {
+        let closing = closing(&self.processes);
+        let stdin = self.stdin.take();
+        let writing = stdin.map_or_else(Fuse::terminated, |stdin| writer.write(stdin).fuse());
+        tokio::pin!(closing, writing);
         let drain = self.processes.shared.settings.drain;
         let mut drained_by: Option<Instant> = None;
+        let mut time_is_up = self.manner.time_limit.map(after);
         loop {
             let is_waiting = self.sending.is_some();
-            if self.exit.is_some() && self.is_drained() && !is_waiting {
-                break;
+            let has_ended = self.outputs.is_ended();
+            if self.exit.is_some() && has_ended && !is_waiting {
+                return;
             }
             let step = tokio::select! {
-                length = self.stdout.read(), if !is_waiting => Step::Stdout(length),
-                length = self.stderr.read(), if !is_waiting => Step::Stderr(length),
+                stream = self.outputs.next(), if !is_waiting && !has_ended => Step::Output(stream),
                 () = sent(&mut self.sending), if is_waiting => Step::Sent,
                 ended = self.child.wait(), if self.exit.is_none() => Step::Exit(ended),
                 Ok(()) = self.told.changed() => Step::EndBy(self.told.borrow().unwrap_or_else(Instant::now)),
-                () = &mut closing, if !is_closing => {
-                    is_closing = true;
-                    Step::EndBy(after(SHUTDOWN_GRACE))
-                }
+                () = &mut closing => Step::EndBy(after(SHUTDOWN_GRACE)),
+                () = at(time_is_up) => Step::TimeIsUp,
                 () = at(self.kill_at) => Step::Kill,
                 () = at(drained_by), if !is_waiting => Step::DrainOver,
+                () = &mut writing => continue,
             };
             match step {
-                Step::Stdout(length) => self.sending = self.stdout.send(&self.processes, &self.id, length),
-                Step::Stderr(length) => self.sending = self.stderr.send(&self.processes, &self.id, length),
-                Step::Sent => {}
+                Step::Output(Some(stream)) => self.send(stream),
+                Step::Output(None) | Step::Sent => {}
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
-                    self.processes.has_exited(&self.id);
+                    self.tree.leader_is_gone();
+                    // Those who are orphans now are known from here on, even if they end soon.
+                    self.left_behind = Some(self.tree.count().boxed());
+                    self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.stop_the_clock());
                     drained_by = Some(after(drain));
+                    time_is_up = None;
                 }
-                Step::EndBy(end) => {
-                    if !self.is_told {
-                        self.is_told = true;
-                        signal(self.group, Signal::Term);
-                    }
-                    self.kill_at = Some(self.kill_at.map_or(end, |at| at.min(end)));
+                Step::EndBy(end) => self.end_by(end).await,
+                Step::TimeIsUp => {
+                    time_is_up = None;
+                    self.reason.get_or_insert("time limit");
+                    self.end_by(after(self.manner.grace)).await;
                 }
                 Step::Kill => {
                     self.kill_at = None;
-                    self.kill();
+                    self.tree.kill().await;
                 }
                 Step::DrainOver => match self.kill_at {
                     // What it has started was told to end as well, and has the same grace.
-                    Some(kill_at) if is_there(self.group) => drained_by = Some(kill_at + drain),
+                    Some(kill_at) if self.tree.count().await > 0 => drained_by = Some(kill_at + drain),
                     _ => {
-                        // What the process itself wrote lies in the pipes by now, whatever held us up.
-                        self.stdout.sweep(&self.processes, &self.id).await;
-                        self.stderr.sweep(&self.processes, &self.id).await;
-                        break;
+                        self.sweep().await;
+                        return;
                     }
                 },
             }
         }
-        if self.is_told {
-            self.kill();
+    }
+
+    fn send(&mut self, stream: Stream) {
+        let Pump { outputs, processes, id, pause, .. } = self;
+        self.sending = outputs.take(stream, |bytes| processes.send(id, stream, bytes, *pause));
+    }
+
+    /// What the process itself wrote lies in the pipes by now, whatever held us up.
+    async fn sweep(&mut self) {
+        let mut swept = [0; 2];
+        while let Some(stream) = self.outputs.sweep(&mut swept) {
+            self.send(stream);
+            sent(&mut self.sending).await;
         }
-        self.group = None;
-        let status = match self.exit.take() {
-            Some(Ok(status)) => ended(status),
-            Some(Err(error)) => Status::Failed(error.to_string()),
-            None => Status::Failed("its end was lost".into()),
-        };
-        self.sending = self.processes.tell(&self.id, status.clone(), Some(self.is_drained()));
-        sent(&mut self.sending).await;
-        status
     }
 
-    fn is_drained(&self) -> bool {
-        self.stdout.is_ended() && self.stderr.is_ended()
+    /// Tells everyone to end, once, if there is time for that. The sooner of two ends holds.
+    async fn end_by(&mut self, end: Instant) {
+        if !std::mem::replace(&mut self.is_told, true) && end > Instant::now() {
+            self.tree.signal(Signal::TERM).await;
+        }
+        self.kill_at = Some(self.kill_at.map_or(end, |at| at.min(end)));
     }
 
-    /// Kills what is left of the group.
-    fn kill(&mut self) {
-        signal(self.group, Signal::Kill);
-        // Where there are no groups. It may have ended.
-        let _ = self.child.start_kill();
+    /// Those who were told to end do so within the grace, or are killed.
+    async fn until_all_are_gone(&mut self) {
+        let mut give_up = None;
+        let mut pause = Duration::from_millis(2);
+        while self.tree.count().await > 0 {
+            let now = Instant::now();
+            if self.kill_at.is_none_or(|at| at <= now) {
+                // Again and again: whoever multiplies as it dies is met the next time.
+                self.tree.kill().await;
+                pause = Duration::from_millis(2);
+                if *give_up.get_or_insert(now + GIVE_UP) <= now {
+                    tracing::warn!(id = self.id, "somebody of a process cannot be killed");
+                    return;
+                }
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+            let next = self.kill_at.map_or(now + pause, |at| at.min(now + pause));
+            tokio::select! {
+                () = sleep_until(next.max(now + Duration::from_millis(1))) => {}
+                Ok(()) = self.told.changed() => {
+                    let sooner = *self.told.borrow();
+                    self.kill_at = self.kill_at.min(sooner);
+                }
+            }
+        }
+    }
+
+    /// They live on until they end, or somebody or the server's end ends them.
+    async fn watch_over_those_left(&mut self) {
+        let closing = closing(&self.processes);
+        tokio::pin!(closing);
+        let mut pause = Duration::from_millis(100);
+        while self.tree.count().await > 0 {
+            self.is_reachable(true);
+            let end = tokio::select! {
+                () = sleep(pause) => {
+                    pause = (pause * 2).min(LOOK);
+                    continue;
+                }
+                Ok(()) = self.told.changed() => self.told.borrow().unwrap_or_else(Instant::now),
+                () = &mut closing => after(SHUTDOWN_GRACE),
+            };
+            self.end_by(end).await;
+            self.until_all_are_gone().await;
+            break;
+        }
+        self.is_reachable(false);
+    }
+
+    /// Whether those left behind can be killed.
+    fn is_reachable(&self, is_reachable: bool) {
+        self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.leaves = is_reachable);
     }
 }
 
-impl Drop for Pump {
-    fn drop(&mut self) {
-        // The runtime may go before the process has ended, and nobody else knows what that has started.
-        signal(self.group, Signal::Kill);
-        self.processes.shared.running.send_modify(|running| *running -= 1);
-    }
+/// Resolves once, when the server begins to end.
+fn closing(processes: &Processes) -> Fuse<impl Future<Output = ()> + Send + use<>> {
+    let io = processes.io.clone();
+    async move { io.closing().await }.fuse()
 }
 
 /// Waits for what was sent last.
 async fn sent(sending: &mut Option<Emitting<usize>>) {
     if let Some(emitting) = sending {
-        super::log(emitting.await);
+        log(emitting.await);
         *sending = None;
     }
 }
@@ -169,69 +310,4 @@ pub(super) async fn at(instant: Option<Instant>) {
 pub(super) fn after(time: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     Instant::now() + time.min(YEAR)
-}
-
-#[derive(Clone, Copy)]
-enum Signal {
-    Term,
-    Kill,
-}
-
-#[cfg(unix)]
-fn pid(group: Option<u32>) -> Option<rustix::process::Pid> {
-    group.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
-}
-
-#[cfg(unix)]
-fn signal(group: Option<u32>, which: Signal) {
-    use rustix::process::{Signal as Unix, kill_process_group};
-    let which = match which {
-        Signal::Term => Unix::TERM,
-        Signal::Kill => Unix::KILL,
-    };
-    if let Some(group) = pid(group) {
-        // It may have ended meanwhile.
-        let _ = kill_process_group(group, which);
-    }
-}
-
-/// Whether anybody is left of a group.
-#[cfg(unix)]
-fn is_there(group: Option<u32>) -> bool {
-    pid(group).is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
-}
-
-#[cfg(not(unix))]
-fn signal(_group: Option<u32>, _which: Signal) {}
-
-#[cfg(not(unix))]
-fn is_there(_group: Option<u32>) -> bool {
-    false
-}
-
-#[cfg(unix)]
-fn ended(status: ExitStatus) -> Status {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Status::Exited(code),
-        (None, Some(signal)) => Status::Killed(signal_name(signal)),
-        (None, None) => Status::Failed("it ended without a status".into()),
-    }
-}
-
-#[cfg(not(unix))]
-fn ended(status: ExitStatus) -> Status {
-    Status::Exited(status.code().unwrap_or(-1))
-}
-
-/// `SIGKILL` for 9: the names of Linux's signals (signal(7)).
-#[cfg(unix)]
-fn signal_name(signal: i32) -> String {
-    const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-        "WINCH", "IO", "PWR", "SYS",
-    ];
-    let name = usize::try_from(signal - 1).ok().and_then(|index| NAMES.get(index));
-    name.map_or_else(|| format!("signal {signal}"), |name| format!("SIG{name}"))
 }

@@ -1,0 +1,199 @@
+//! What clients ask for. Each is answered at once; none waits for a child.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::invalid;
+use super::processes::Shared;
+use super::profile::Choices;
+use super::{Command, Info, Processes, Rights, Signal, check_id};
+use crate::{Error, Io, Result, Socket, code};
+
+/// A longer grace is this one.
+const LONGEST_GRACE: Duration = Duration::from_secs(600);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Start {
+    process_id: Option<String>,
+    profile: Option<String>,
+    params: Option<Map<String, Value>>,
+    command: Option<Vec<String>>,
+    cwd: Option<String>,
+    env: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    input: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Started {
+    process_id: String,
+    run: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    process_id: String,
+    data: String,
+    enc: Option<Encoding>,
+}
+
+#[derive(Deserialize)]
+enum Encoding {
+    #[serde(rename = "b64")]
+    Base64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Which {
+    process_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Send {
+    process_id: String,
+    signal: Signal,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kill {
+    process_id: String,
+    grace_ms: Option<u64>,
+}
+
+/// A socket that asks for something.
+struct Asking {
+    socket: Socket,
+    processes: Processes,
+}
+
+/// Registers them all.
+pub(super) fn register(io: &Io, shared: &Arc<Shared>) {
+    macro_rules! on {
+        ($event:literal, $payload:ty, $method:ident) => {
+            let shared = shared.clone();
+            io.on::<$payload>($event, move |socket: Socket, payload| {
+                let processes = Processes { io: socket.io().clone(), shared: shared.clone() };
+                Asking { socket, processes }.$method(payload)
+            });
+        };
+    }
+    on!("process_start", Start, start);
+    on!("process_input", Input, input);
+    on!("process_stdin_close", Which, close_input);
+    on!("process_signal", Send, signal);
+    on!("process_kill", Kill, kill);
+    on!("process_list", serde::de::IgnoredAny, list);
+}
+
+impl Asking {
+    async fn start(self, start: Start) -> Result<Started> {
+        let id = match &start.process_id {
+            Some(id) => id.clone(),
+            None => self.new_id(),
+        };
+        let run = match (start.profile, start.command) {
+            (Some(profile), None) => {
+                self.demand(&id, Rights::START).await?;
+                let choices = Choices { cwd: start.cwd, env: start.env.unwrap_or_default() };
+                let params = start.params.map_or(Value::Null, Value::Object);
+                self.processes.start_with(&id, &profile, params, choices)?
+            }
+            (None, Some(words)) => {
+                self.demand(&id, Rights::COMMAND).await?;
+                let command = free(words, start.cwd, start.env.unwrap_or_default(), start.input)?;
+                self.processes.spawn(&id, command)?
+            }
+            (None, None) => return Err(invalid("profile", "there is neither a profile nor a command")),
+            (Some(_), Some(_)) => return Err(invalid("command", "there is a profile as well")),
+        };
+        Ok(Started { process_id: run.id().to_owned(), run: run.run().to_owned() })
+    }
+
+    async fn input(self, input: Input) -> Result<()> {
+        self.demand(&input.process_id, Rights::WRITE).await?;
+        let data = match input.enc {
+            None => input.data.into_bytes(),
+            Some(Encoding::Base64) => BASE64.decode(&input.data).map_err(|error| invalid("data", error))?,
+        };
+        Ok(self.processes.input(&input.process_id, data)?)
+    }
+
+    async fn close_input(self, which: Which) -> Result<()> {
+        self.demand(&which.process_id, Rights::WRITE).await?;
+        Ok(self.processes.close_input(&which.process_id)?)
+    }
+
+    async fn signal(self, send: Send) -> Result<()> {
+        self.demand(&send.process_id, Rights::SIGNAL).await?;
+        Ok(self.processes.signal(&send.process_id, send.signal)?)
+    }
+
+    async fn kill(self, kill: Kill) -> Result<()> {
+        self.demand(&kill.process_id, Rights::SIGNAL).await?;
+        let grace = kill.grace_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_GRACE));
+        Ok(self.processes.end(&kill.process_id, grace)?)
+    }
+
+    async fn list(self, _: serde::de::IgnoredAny) -> Result<Vec<Info>> {
+        let Some(rule) = &self.processes.shared.settings.rule else { return Err(refused()) };
+        let mut list = Vec::new();
+        for info in self.processes.list() {
+            if rule.rights(&self.socket, &info.process_id).await.contains(Rights::VIEW) {
+                list.push(info);
+            }
+        }
+        Ok(list)
+    }
+
+    /// Asks for rights before anything else is looked at: whoever has none does not learn what runs.
+    async fn demand(&self, id: &str, rights: Rights) -> Result<()> {
+        check_id(id)?;
+        let Some(rule) = &self.processes.shared.settings.rule else { return Err(refused()) };
+        let has = rule.rights(&self.socket, id).await.contains(rights);
+        if has { Ok(()) } else { Err(refused()) }
+    }
+
+    /// Sixteen hexadecimal digits.
+    fn new_id(&self) -> String {
+        let mut id = uuid::Uuid::new_v4().simple().to_string();
+        id.truncate(16);
+        id
+    }
+}
+
+fn refused() -> Error {
+    Error::new(code::FORBIDDEN, "this is not for this socket")
+}
+
+/// A command of the client's own.
+fn free(words: Vec<String>, cwd: Option<String>, env: BTreeMap<String, String>, input: bool) -> Result<Command> {
+    if let Some(index) = words.iter().position(|word| word.contains('\0')) {
+        return Err(invalid(&format!("command[{index}]"), "a NUL byte"));
+    }
+    let mut words = words.into_iter();
+    let program = words.next().filter(|program| !program.is_empty());
+    let program = program.ok_or_else(|| invalid("command", "there is no program"))?;
+    let mut command = Command::new(program).args(words);
+    if let Some(cwd) = cwd {
+        command = command.cwd(cwd);
+    }
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(invalid(&format!("env.{name}"), "no variable can be called so, or have such a value"));
+        }
+        command = command.env(name, value);
+    }
+    Ok(if input { command.input() } else { command })
+}

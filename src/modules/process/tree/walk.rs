@@ -1,0 +1,204 @@
+//! Who belongs to a run, on Linux, and how all of them are reached.
+//!
+//! The server is the reaper of orphans: whoever loses its parent becomes its child, so that everyone whom a run has
+//! started stays its descendant, in whatever group or session. One that was orphaned is told by its group or session,
+//! by having been seen before, or by the mark in its environment.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, WaitOptions, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
+};
+
+use super::super::Signal;
+use super::MARK;
+use super::table::{self, Entry, Table};
+
+/// How often those who have come meanwhile are looked for, before the others are killed. A fork bomb is met again by
+/// the next kill.
+const ROUNDS: usize = 100;
+
+/// How long [`end`](Walk::end) waits for those it has killed.
+const END: Duration = Duration::from_millis(100);
+
+/// Makes this process the parent of all orphans among its descendants.
+pub(crate) fn adopt_orphans() {
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::warn!(%error, "orphans of processes are not adopted: some may survive a kill");
+    }
+}
+
+pub(crate) struct Walk {
+    run: String,
+    /// Whose group and session are the run's. `None` once nobody is in them: the number may be used again.
+    leader: Option<i32>,
+    /// Whether somebody else waits for the leader's end.
+    is_leader_awaited: bool,
+    /// Everyone who was seen and is not gone.
+    members: HashMap<i32, Member>,
+}
+
+struct Member {
+    start: u64,
+    /// Names this very process, however its pid is used later. `None` where there are no descriptors left.
+    handle: Option<OwnedFd>,
+    is_dead: bool,
+    is_stopped: bool,
+}
+
+impl Walk {
+    pub(crate) fn new(run: &str, leader: Option<u32>) -> Walk {
+        let leader = leader.and_then(|pid| i32::try_from(pid).ok());
+        Walk { run: run.to_owned(), leader, is_leader_awaited: true, members: HashMap::new() }
+    }
+
+    pub(crate) fn leader_is_gone(&mut self) {
+        self.is_leader_awaited = false;
+    }
+
+    /// Finds everyone, awaits those who died as children of this process, and tells how many are left.
+    pub(crate) fn look(&mut self) -> usize {
+        let table = table::read();
+        let own = getpid().as_raw_pid();
+        let found = self.find(&table, own);
+        self.members.retain(|pid, member| table.get(pid).is_some_and(|entry| entry.start == member.start));
+        for (pid, entry) in found {
+            let is_awaited = self.is_leader_awaited && Some(pid) == self.leader;
+            if entry.is_dead && entry.parent == own && !is_awaited {
+                // This one and no other: the rest is awaited by whoever has started it.
+                let _ = Pid::from_raw(pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
+                self.members.remove(&pid);
+                continue;
+            }
+            let member = match self.members.entry(pid) {
+                Place::Occupied(known) => known.into_mut(),
+                Place::Vacant(free) => {
+                    let Some(member) = Member::new(pid, entry) else { continue };
+                    free.insert(member)
+                }
+            };
+            member.is_dead = entry.is_dead;
+        }
+        if !self.is_leader_awaited
+            && let Some(leader) = self.leader
+            && !table.values().any(|entry| entry.group == leader || entry.session == leader)
+        {
+            self.leader = None;
+        }
+        // The dead as well, until they have been awaited: their parent may end next, and leave that to us.
+        self.members.len()
+    }
+
+    /// Those alive, parents first: nobody sees its child end and draws its own conclusions before it is told itself.
+    fn alive(&mut self) -> Vec<(i32, &mut Member)> {
+        let alive = self.members.iter_mut().filter(|(_, member)| !member.is_dead);
+        let mut alive: Vec<_> = alive.map(|(pid, member)| (*pid, member)).collect();
+        alive.sort_by_key(|(pid, member)| (member.start, *pid));
+        alive
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        self.look();
+        self.alive().iter().for_each(|(pid, member)| member.signal(*pid, signal));
+    }
+
+    /// Stops everyone before anyone is killed: nobody starts another or loses its parent meanwhile.
+    pub(crate) fn kill(&mut self) {
+        for _ in 0..ROUNDS {
+            self.look();
+            let mut is_new = false;
+            for (pid, member) in self.alive().into_iter().filter(|(_, member)| !member.is_stopped) {
+                member.signal(pid, Signal::STOP);
+                (member.is_stopped, is_new) = (true, true);
+            }
+            if !is_new {
+                break;
+            }
+        }
+        self.alive().iter().for_each(|(pid, member)| member.signal(*pid, Signal::KILL));
+    }
+
+    /// Kills whoever is left, where nobody can await that.
+    pub(crate) fn end(&mut self) {
+        if self.leader.is_none() && self.members.is_empty() {
+            return;
+        }
+        self.kill();
+        let step = END / 50;
+        // The leader is awaited by Tokio, or by nobody any more.
+        for _ in 0..50 {
+            let leader = self.leader.filter(|_| self.is_leader_awaited);
+            self.look();
+            if self.members.keys().all(|pid| Some(*pid) == leader) {
+                return;
+            }
+            std::thread::sleep(step);
+        }
+    }
+
+    /// Everyone of the run in the table.
+    fn find(&self, table: &Table, own: i32) -> Vec<(i32, Entry)> {
+        let mut known = HashMap::from([(own, false)]);
+        let mut found = Vec::new();
+        let mut way = Vec::new();
+        for (&pid, &entry) in table {
+            let mut at = pid;
+            // Up to somebody of whom it is known.
+            let belongs = loop {
+                if let Some(&belongs) = known.get(&at) {
+                    break belongs;
+                }
+                way.push(at);
+                let Some(entry) = table.get(&at) else { break false };
+                if self.is_member(at, entry, own) {
+                    break true;
+                }
+                // A table that was read while things changed might have a ring in it.
+                if entry.parent <= 1 || way.contains(&entry.parent) {
+                    break false;
+                }
+                at = entry.parent;
+            };
+            // Only the one at which this ended is judged by itself; all below it follow.
+            known.extend(way.drain(..).map(|pid| (pid, belongs)));
+            if belongs {
+                found.push((pid, entry));
+            }
+        }
+        found
+    }
+
+    fn is_member(&self, pid: i32, entry: &Entry, own: i32) -> bool {
+        let is_led = |leader| [pid, entry.group, entry.session].contains(&leader);
+        self.leader.is_some_and(is_led)
+            || self.members.get(&pid).is_some_and(|member| member.start == entry.start)
+            // Others have a parent by which they are told.
+            || (entry.parent == own && !entry.is_dead && table::has_mark(pid, MARK, &self.run))
+    }
+}
+
+impl Member {
+    /// `None` if it is gone already.
+    fn new(pid: i32, entry: Entry) -> Option<Member> {
+        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        // The handle may have become that of another who has the pid by now.
+        if table::entry(pid)?.start != entry.start {
+            return None;
+        }
+        Some(Member { start: entry.start, handle, is_dead: entry.is_dead, is_stopped: false })
+    }
+
+    /// It may have ended meanwhile, or may not be ours to signal: the next look tells.
+    fn signal(&self, pid: i32, signal: Signal) {
+        if let Some(handle) = &self.handle {
+            let _ = pidfd_send_signal(handle, signal.unix());
+        } else if table::entry(pid).is_some_and(|entry| entry.start == self.start)
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = rustix::process::kill_process(pid, signal.unix());
+        }
+    }
+}
