@@ -56,6 +56,7 @@ pub(crate) struct Seen {
     pub(crate) run: String,
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) statuses: Vec<Value>,
+    seq: u64,
     off: u64,
     ts: u64,
 }
@@ -95,7 +96,10 @@ impl Seen {
         // `filler` is what a test itself sends to fill buffers.
         let frame = client.wait_for(|frame| frame["event"] != "filler").await;
         assert!(!self.is_over(), "nothing comes after the last status: {frame}");
-        assert_eq!(keys(&frame), BTreeSet::from(["data", "event", "room"]), "{frame}");
+        assert_eq!(keys(&frame), BTreeSet::from(["data", "event", "room", "seq"]), "{frame}");
+        let seq = frame["seq"].as_u64().expect("a number");
+        assert!(seq > self.seq, "in order: {frame}");
+        self.seq = seq;
         assert_eq!(frame["room"], format!("process:{id}"));
         let data = &frame["data"];
         assert_eq!(data["processId"], id);
