@@ -8,5 +8,6 @@ mod kit;
 mod support;
 
 mod ackfirst;
+mod copies;
 mod follow;
 mod subscribe;
