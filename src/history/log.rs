@@ -387,6 +387,12 @@ impl Log {
         mut give: impl FnMut(Bytes, usize),
     ) -> Pulled {
         let (first, last) = (self.ring.first(), self.ring.last());
+        // A dialect may have no such message, and nothing cannot be written.
+        let mut give = |frames: Bytes, messages| {
+            if !frames.is_empty() {
+                give(frames, messages);
+            }
+        };
         // It may have left meanwhile.
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return Pulled::All };
         if is_last {
