@@ -411,10 +411,10 @@ impl Log {
                 None => {
                     let (from, to) = (Some(cursor.next), Some(first - 1));
                     give(gap(&self.room, &self.epoch, member, from, to, Missing::Slow), 1);
-                    cursor.memory = Memory::default();
                 }
             }
             cursor.next = first;
+            cursor.memory = Memory::default();
         }
         let last = cursor.stop.map_or(last, |stop| stop.min(last));
         if cursor.next <= last {

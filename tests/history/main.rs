@@ -9,5 +9,6 @@ mod support;
 
 mod ackfirst;
 mod copies;
+mod dialects;
 mod follow;
 mod subscribe;
