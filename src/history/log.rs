@@ -43,6 +43,8 @@ pub(crate) struct Log {
     /// No cursor is before this position.
     slowest: u64,
     translations: Vec<Translation>,
+    /// How often a message was written in another dialect than JSON.
+    translated: u64,
     snapshot: Option<Snapshot>,
     began: Instant,
     /// When the last message came or the last member left.
@@ -122,6 +124,7 @@ impl Log {
             waiters: Vec::new(),
             slowest: 0,
             translations: Vec::new(),
+            translated: 0,
             snapshot: keep.fold.clone().map(Snapshot::new),
             keep,
             began: now,
@@ -151,6 +154,10 @@ impl Log {
 
     pub(crate) fn bytes(&self) -> usize {
         self.ring.bytes()
+    }
+
+    pub(crate) fn translated(&self) -> u64 {
+        self.translated
     }
 
     // ---- writing
@@ -478,6 +485,7 @@ impl Log {
         let outgoing = Outgoing::direct(packet.event(), None, packet.data());
         let outgoing = Outgoing { room: Some(&self.room), seq: Some(seq), ..outgoing };
         let before = memory.clone();
+        self.translated += 1;
         let frames = encode::frame(&*member.spoken.dialect, &outgoing, memory);
         self.translations[index].keep(seq, before, frames.clone(), memory.clone());
         frames
