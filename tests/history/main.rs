@@ -11,4 +11,6 @@ mod ackfirst;
 mod copies;
 mod dialects;
 mod follow;
+mod handover;
+mod slow;
 mod subscribe;
