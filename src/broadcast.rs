@@ -108,6 +108,8 @@ impl<'a> Broadcast<'a> {
     pub fn to(mut self, room: &'a str) -> Self {
         match self.room {
             None => self.room = Some(room),
+            // A room with history would keep a copy for each time it is named.
+            Some(_) if self.rooms().contains(&room) => {}
             Some(first) => {
                 if self.more.is_empty() {
                     self.more.push(first);

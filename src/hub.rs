@@ -415,10 +415,11 @@ impl Seen<'_> {
 
     /// Those that it was told to leave out.
     fn excepted(&self) -> Cow<'_, [SocketId]> {
-        if self.excepted.is_empty() {
+        if self.excepted.is_empty() && self.except.len() < 2 {
             return Cow::Borrowed(self.except);
         }
-        self.except.iter().chain(&self.excepted).copied().collect()
+        // Each of them once: they are counted.
+        self.except.iter().chain(&self.excepted).copied().collect::<HashSet<_>>().into_iter().collect()
     }
 }
 

@@ -34,13 +34,19 @@ pub(crate) struct Room {
 #[derive(Debug, Default)]
 pub(crate) struct RoomState {
     pub(crate) members: IndexMap<SocketId, Arc<Member>>,
-    /// How often a broadcast was encoded for this room.
+    /// How often a broadcast was encoded for this room; in other dialects than JSON its log counts.
     pub(crate) encoded: u64,
     pub(crate) memories: Memories,
     /// What it remembers, where a rule says that it does.
     pub(crate) log: Option<Box<Log>>,
     /// Taken out of the map; whoever still holds it looks again.
     dead: bool,
+}
+
+impl RoomState {
+    fn encoded(&self) -> u64 {
+        self.encoded + self.log.as_ref().map_or(0, |log| log.translated())
+    }
 }
 
 /// What each dialect remembers of a room.
@@ -179,7 +185,7 @@ impl Rooms {
             return false;
         }
         state.dead = true;
-        shard.encoded += state.encoded;
+        shard.encoded += state.encoded();
         shard.rooms.remove(&room.name);
         true
     }
@@ -236,7 +242,7 @@ impl Rooms {
                     census.logged_bytes += log.bytes();
                 }
                 census.members += state.members.len();
-                census.encoded += state.encoded;
+                census.encoded += state.encoded();
             }
         }
         census

@@ -25,6 +25,10 @@ impl Room {
         mut give: impl FnMut(Bytes, usize),
     ) -> bool {
         let mut state = self.lock();
+        if member.outbox.is_gated() {
+            // The cursor may have been placed since the writer was told that this room is ready.
+            return true;
+        }
         let (pulled, waiters) = loop {
             let Some(log) = &mut state.log else { return false };
             match log.pull(member, most, is_last, &mut give) {

@@ -45,6 +45,8 @@ pub(crate) struct Log {
     /// No cursor is before this number.
     slowest: u64,
     translations: Vec<Translation>,
+    /// How often a message was written in another dialect than JSON.
+    translated: u64,
     snapshot: Option<Snapshot>,
     began: Instant,
     /// When the last message came or the last member left.
@@ -125,6 +127,7 @@ impl Log {
             moved: Vec::new(),
             slowest: 0,
             translations: Vec::new(),
+            translated: 0,
             snapshot: keep.fold.clone().map(Snapshot::new),
             keep,
             began: now,
@@ -154,6 +157,10 @@ impl Log {
 
     pub(crate) fn bytes(&self) -> usize {
         self.ring.bytes()
+    }
+
+    pub(crate) fn translated(&self) -> u64 {
+        self.translated
     }
 
     // ---- writing
@@ -390,6 +397,12 @@ impl Log {
         mut give: impl FnMut(Bytes, usize),
     ) -> Pulled {
         let (first, last) = (self.ring.first(), self.ring.last());
+        // A dialect may have no such message, and nothing cannot be written.
+        let mut give = |frames: Bytes, messages| {
+            if !frames.is_empty() {
+                give(frames, messages);
+            }
+        };
         // It may have left meanwhile.
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return Pulled::All };
         // The slowest moves: only that can end the wait for it.
@@ -410,10 +423,10 @@ impl Log {
                 None => {
                     let (from, to) = (Some(cursor.next), Some(first - 1));
                     give(gap(&self.room, &self.epoch, member, from, to, Missing::Slow), 1);
-                    cursor.memory = Memory::default();
                 }
             }
             cursor.next = first;
+            cursor.memory = Memory::default();
         }
         let last = cursor.stop.map_or(last, |stop| stop.min(last));
         if cursor.next <= last {
@@ -480,6 +493,7 @@ impl Log {
         let outgoing = Outgoing::direct(packet.event(), None, packet.data());
         let outgoing = Outgoing { room: Some(&self.room), seq: Some(seq), ..outgoing };
         let before = memory.clone();
+        self.translated += 1;
         let frames = encode::frame(&*member.spoken.dialect, &outgoing, memory);
         self.translations[index].keep(seq, before, frames.clone(), memory.clone());
         frames
