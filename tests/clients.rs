@@ -186,3 +186,37 @@ async fn stats_are_told() {
     let stats = ann.request("stats", Value::Null).await.unwrap();
     assert_eq!((&stats["sockets"], &stats["rooms"], &stats["members"]), (&json!(2), &json!(1), &json!(1)), "{stats}");
 }
+
+// ---- its processes
+
+#[tokio::test]
+async fn its_processes_are_for_everyone() {
+    let (mut server, address) = start(&[]).await;
+    let mut ann = Client::connect(address, "/ws").await;
+    ann.request("subscribe", json!("process:p")).await.unwrap();
+    ann.request("process_start", json!({"processId": "p", "profile": "seq", "params": {"n": 3}})).await.unwrap();
+    let output = ann.wait_for(|frame| frame["event"] == "process_output").await;
+    assert_eq!(output["data"]["data"], "1\n2\n3\n");
+    ann.wait_for(|frame| frame["data"]["status"] == "exited").await;
+
+    ann.request("process_start", json!({"processId": "p", "profile": "cat"})).await.unwrap();
+    ann.request("process_input", json!({"processId": "p", "data": "echoed"})).await.unwrap();
+    assert_eq!(ann.expect("process_output").await["data"], "echoed");
+    for profile in ["missing", "directory", "forbidden"] {
+        let refused = ann.request("process_start", json!({"processId": "q", "profile": profile})).await.unwrap_err();
+        assert_eq!(refused["code"], "not_started", "{profile}");
+    }
+    let shell = json!({"processId": "q", "profile": "sh", "params": {"script": "exit 3"}});
+    assert_eq!(ann.request("process_start", shell.clone()).await.unwrap_err()["code"], "not_found");
+    // What runs ends with it.
+    server.terminate();
+    let (status, printed) = server.ended_within(Duration::from_secs(5)).await;
+    assert!(status.success(), "{status}: {printed}");
+
+    let (_server, address) = start(&["--allow-shell"]).await;
+    let mut ann = Client::connect(address, "/ws").await;
+    ann.request("subscribe", json!("process:q")).await.unwrap();
+    ann.request("process_start", shell).await.unwrap();
+    let ended = ann.wait_for(|frame| frame["data"]["status"] == "exited").await;
+    assert_eq!(ended["data"]["exitCode"], 3);
+}
