@@ -23,8 +23,8 @@ use crate::protocol;
 /// What is kept where nothing else was said.
 const DEFAULT_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a room without members, whose messages do not age, is kept after its last message.
-const DEFAULT_TTL: Duration = Duration::from_secs(60 * 60);
+/// How long a room without members is kept where nothing else was said, and its messages do not age.
+const DEFAULT_IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// What a room keeps of its messages. See [`RoomRule::history`](crate::RoomRule::history).
 ///
@@ -44,6 +44,7 @@ pub struct History {
     bytes: usize,
     count: usize,
     ttl: Option<Duration>,
+    idle: Option<Duration>,
     is_live_only: bool,
     fold: Option<Fold>,
 }
@@ -58,7 +59,7 @@ impl Default for History {
 impl History {
     /// Keeps so many bytes of messages: of their frames as JSON clients get them, 33 bytes and more beside their payload.
     pub fn bytes(bytes: usize) -> History {
-        History { bytes, count: usize::MAX, ttl: None, is_live_only: false, fold: None }
+        History { bytes, count: usize::MAX, ttl: None, idle: None, is_live_only: false, fold: None }
     }
 
     /// Keeps so many messages, and no more than 4 MiB of them.
@@ -71,10 +72,15 @@ impl History {
         History { count: count.max(1), ..self }
     }
 
-    /// No message for longer than this. A room without members is gone once its last message, or member, is as long gone; where
-    /// nothing is set, after an hour. Precise to a quarter of it, 10 s at most.
+    /// No message for longer than this. Default: they do not age. Precise to a quarter of it, and to 10 s.
     pub fn ttl(self, ttl: Duration) -> History {
         History { ttl: Some(ttl), ..self }
+    }
+
+    /// How long a room without members is kept after its last message came or its last member left. Then it is gone, and
+    /// who emits to it or joins it begins another life of it. Default: the [`ttl`](History::ttl), where none is set an hour. As precise.
+    pub fn idle(self, time: Duration) -> History {
+        History { idle: Some(time), ..self }
     }
 
     /// Who subscribes gets what comes from then on, unless it asks for more by `since` or `last`.
@@ -116,9 +122,14 @@ impl History {
         History { fold: Some(Fold::new(event, initial, fold)), ..self }
     }
 
-    /// How long an empty room is kept.
-    pub(crate) fn idle(&self) -> Duration {
-        self.ttl.unwrap_or(DEFAULT_TTL)
+    /// How long a room without members is kept.
+    fn kept_idle(&self) -> Duration {
+        self.idle.or(self.ttl).unwrap_or(DEFAULT_IDLE)
+    }
+
+    /// The shortest time after which something is to be forgotten.
+    pub(crate) fn shortest(&self) -> Duration {
+        self.ttl.map_or(self.kept_idle(), |ttl| ttl.min(self.kept_idle()))
     }
 }
 

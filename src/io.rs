@@ -528,7 +528,7 @@ impl Io {
                 loop {
                     let Some(inner) = io.upgrade() else { return };
                     let histories = inner.hub.rooms().histories.all();
-                    let shortest = histories.iter().map(|history| history.idle()).min().unwrap_or(SWEEP_AT_LEAST);
+                    let shortest = histories.iter().map(|history| history.shortest()).min().unwrap_or(SWEEP_AT_LEAST);
                     drop((inner, histories));
                     tokio::time::sleep((shortest / 4).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST)).await;
                     let Some(inner) = io.upgrade() else { return };

@@ -363,7 +363,7 @@ impl Log {
 
     /// Whether nobody is there, nor was for as long as the history says.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.cursors.is_empty() && now.saturating_duration_since(self.used) >= self.keep.idle()
+        self.cursors.is_empty() && now.saturating_duration_since(self.used) >= self.keep.kept_idle()
     }
 
     /// Another life begins. Every member is told. Returns what is to be dropped without a lock.
