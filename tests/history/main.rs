@@ -13,4 +13,6 @@ mod dialects;
 mod follow;
 mod handover;
 mod slow;
+mod snapshots;
+mod snapshots_failing;
 mod subscribe;
