@@ -5,6 +5,8 @@ mod handover;
 mod log;
 mod ring;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod translation;
 
 use std::fmt;

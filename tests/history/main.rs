@@ -14,6 +14,7 @@ mod ends;
 mod follow;
 mod handover;
 mod lives;
+mod memory;
 mod slow;
 mod snapshots;
 mod snapshots_failing;
