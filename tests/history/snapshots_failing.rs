@@ -109,8 +109,8 @@ fn gated() -> (History, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (began, gate) = (Mutex::new(began), Mutex::new(gate));
     let history = History::messages(4).snapshot("sum", 0u64, move |count: &mut u64, _| {
         *count += 1;
-        drop(began.lock().unwrap().send(()));
-        drop(gate.lock().unwrap().recv());
+        let _ = began.lock().unwrap().send(());
+        let _ = gate.lock().unwrap().recv();
     });
     (history, begun, open)
 }
