@@ -7,6 +7,8 @@ mod log;
 mod model;
 mod ring;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod translation;
 
 use std::fmt;

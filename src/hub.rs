@@ -131,8 +131,11 @@ impl Member {
         encode::frame(&*self.spoken.dialect, packet, &mut Memory::default())
     }
 
+    /// Decides its end. Where that drains, each room with history is asked once more: what it has may have waited for a
+    /// snapshot.
     pub(crate) fn end(&self, ending: Ending) -> bool {
-        self.outbox.end(ending)
+        let rooms = if ending.drains { self.joined.logged() } else { Vec::new() };
+        self.outbox.end(ending, rooms)
     }
 
     pub(crate) fn rooms(&self) -> Vec<Arc<str>> {

@@ -376,12 +376,13 @@ impl Outbox {
     }
 
     /// Decides the end of the connection; the first to do so decides. The outbox takes nothing
-    /// more, and what it holds is sent first where the ending drains.
-    pub(crate) fn end(&self, ending: Ending) -> bool {
+    /// more, and what it holds is sent first where the ending drains, and what these rooms have.
+    pub(crate) fn end(&self, ending: Ending, rooms: Vec<Arc<Room>>) -> bool {
         let mut state = self.lock();
         if !state.is_open() {
             return false;
         }
+        state.ready.extend(rooms);
         state.ending = Some(ending);
         self.is_ending.store(true, Ordering::Relaxed);
         let writer = state.writer.clone();

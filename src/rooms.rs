@@ -363,6 +363,12 @@ impl Joined {
         self.lock().rooms.keys().cloned().collect()
     }
 
+    /// Those that remember.
+    pub(crate) fn logged(&self) -> Vec<Arc<Room>> {
+        let state = self.lock();
+        state.rooms.values().map(|membership| &membership.room).filter(|room| room.is_logged).cloned().collect()
+    }
+
     /// How many rooms the client has asked for.
     pub(crate) fn subscriptions(&self) -> usize {
         self.lock().subscriptions()

@@ -414,7 +414,9 @@ impl Log {
             give(gap(&self.room, &self.epoch, member, from, to, reason), 1);
         }
         if cursor.next < first {
-            match self.snapshot.as_mut().filter(|snapshot| !snapshot.is_broken()) {
+            // Who ends does not wait for one that is not at hand.
+            let is_at_hand = |snapshot: &&mut Snapshot| !(is_last && snapshot.is_lent() && !snapshot.is_written());
+            match self.snapshot.as_mut().filter(|snapshot| !snapshot.is_broken()).filter(is_at_hand) {
                 Some(snapshot) => {
                     let event = snapshot.event();
                     let Some(written) = snapshot.written() else { return Pulled::NeedsSnapshot };

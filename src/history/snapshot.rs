@@ -138,6 +138,10 @@ impl Snapshot {
         self.written = None;
     }
 
+    pub(super) fn is_written(&self) -> bool {
+        self.written.is_some()
+    }
+
     pub(super) fn written(&mut self) -> Option<&mut Written> {
         self.written.as_mut()
     }

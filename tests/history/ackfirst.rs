@@ -9,7 +9,6 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::follow::*;
-use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ack_precedes_the_rooms_first_frame_under_a_publisher_that_never_pauses() {

@@ -5,7 +5,6 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::follow::*;
-use crate::support::*;
 
 #[tokio::test]
 async fn who_is_left_out_sees_a_jump_without_a_gap_and_others_get_it_in_replay() {

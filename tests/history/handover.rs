@@ -19,7 +19,7 @@ async fn publish_from_several(io: &Io, room: &'static str, each: u64) {
         tokio::spawn(async move {
             for n in 1..=each {
                 io.to(room).emit("n", [publisher, n]).await.unwrap();
-                if mixed(n ^ publisher << 32) % 8 == 0 {
+                if mixed(n ^ publisher << 32).is_multiple_of(8) {
                     tokio::task::yield_now().await;
                 }
             }
