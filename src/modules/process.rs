@@ -86,9 +86,12 @@
 //! By [`Processes::kill`], `process_kill`, a [time limit](Command::time_limit) or [`Io::shutdown`](crate::Io::shutdown) (grace 500 ms):
 //! everyone whom it has started gets SIGTERM, and who is left after the grace is stopped and killed. Its status is told when
 //! nobody is left. That holds on Linux for jobs that `nohup`, `setsid` or a double fork have taken out of its group, because
-//! this program [adopts orphans](Settings::adopt_orphans) and each process has `EVENTWIRE_RUN` in its environment. Out of reach
-//! is who became an orphan before the end, leads a session of its own, and has wiped its environment; one that died so
-//! before it was ever seen stays a zombie. Elsewhere, a kill reaches the process group.
+//! this program [adopts orphans](Settings::adopt_orphans) and each process has `EVENTWIRE_RUN` in its environment. Elsewhere, a kill
+//! reaches the process group.
+//!
+//! Two cannot be told from children of the application's own, and are left alone: an orphan in a session of its own that wiped
+//! its environment before anyone looked (a run is looked at when it ends, and when it is told to), and one in a session of
+//! its own that ended before: it stays a zombie.
 //!
 //! After `Io::shutdown`, await [`Processes::all_ended`] before `main` returns. If the runtime is dropped first, what runs is
 //! killed without a grace.

@@ -91,7 +91,7 @@ async fn at_random() {
         "cat",
         "trap '' TERM; sleep 1000 & wait",
         "nohup sleep 1000 >/dev/null 2>&1 & setsid sleep 1000 & wait",
-        "setsid sleep 0.3 & sleep 0.05",
+        "setsid sleep 1000 & sleep 0.05",
     ];
     let (server, processes) = start(Settings::default().drain(ms(20)).max_running(16)).await;
     processes.spawn("first", sh("true")).unwrap().ended().await;

@@ -117,10 +117,10 @@ async fn what_is_left_behind_lives_on_until_it_is_killed_or_the_server_ends() {
 async fn who_was_left_behind_and_ends_is_no_zombie() {
     let (server, processes) = start(Settings::default()).await;
     let mut viewer = server.client_in("process:p").await;
-    let line = "setsid sh -c 'echo $$; sleep 0.3' & sleep 0.1; echo ready";
+    let line = "setsid sh -c 'echo $$; sleep 2' >&2 & sleep 0.1; echo ready";
     processes.spawn("p", sh(line)).unwrap();
     let seen = Seen::whole(&mut viewer, "p").await;
-    let orphan = seen.pids()[0];
+    let orphan = String::from_utf8(seen.stderr()).unwrap().trim().parse().unwrap();
     until("it is gone, and awaited", || state_and_parent(orphan).is_none()).await;
 }
 

@@ -11,6 +11,7 @@ use super::known::{Known, Registry, Reins};
 use super::profile::Choices;
 use super::pump::{self, Pump};
 use super::telling::{Ending, sent};
+use super::tree::Tree;
 use super::{Info, ProcessError, Settings, Signal, Status, Stream, check_id, input, tree};
 use crate::Io;
 
@@ -134,6 +135,8 @@ impl Processes {
                 return Err(ProcessError::NotStarted(reason));
             }
         };
+        // At once: it marks the process before that has started others.
+        let tree = Tree::new(&run, started.child.id());
         self.shared.registry.of_run(id, &run, |known| {
             known.input.take_if(|_| started.stdin.is_none());
             if let Some(reins) = &mut known.reins {
@@ -142,7 +145,7 @@ impl Processes {
         });
         let begun = self.tell(id, Status::Running, Ending::default());
         let (told, status) = watch::channel(Status::Running);
-        let pump = Pump::new(self.clone(), (id, &run), started, manner, told_to_end, begun);
+        let pump = Pump::new(self.clone(), (id, &run), started, tree, manner, told_to_end, begun);
         tokio::spawn(pump.run(writer, told));
         Ok(Run { id: id.to_owned(), run, status })
     }

@@ -94,9 +94,11 @@ impl Walk {
 
     /// Those alive, parents first: nobody sees its child end and draws its own conclusions before it is told itself.
     fn alive(&mut self) -> Vec<(i32, &mut Member)> {
+        let leader = self.leader;
         let alive = self.members.iter_mut().filter(|(_, member)| !member.is_dead);
         let mut alive: Vec<_> = alive.map(|(pid, member)| (*pid, member)).collect();
-        alive.sort_by_key(|(pid, member)| (member.start, *pid));
+        // Times are told in ticks of 10 ms, and pids begin anew some day.
+        alive.sort_by_key(|(pid, member)| (Some(*pid) != leader, member.start, *pid));
         alive
     }
 
