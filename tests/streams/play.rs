@@ -155,6 +155,10 @@ impl Case {
             cuts.iter_mut().zip(viewer.cuts).for_each(|(sum, cuts)| *sum += cuts);
             inside += viewer.inside;
         }
+        // Each is cut once at the end.
+        if self.about >= 8 << 20 && cuts.iter().sum::<usize>() <= self.cut {
+            return Err(format!("nobody was cut while it ran: {cuts:?}"));
+        }
         let stats = stage.server.io.stats();
         if (stats.gaps, stats.dropped, stats.panics) != (gaps, 0, 0) || (gaps > 0) != self.is_overtaken {
             return Err(format!("{gaps} gaps were heard, and the server tells {stats:?}"));

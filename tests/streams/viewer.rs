@@ -77,7 +77,8 @@ impl Viewer {
 
     /// The same, while it loses its connection again and again, and once at the end.
     pub(crate) async fn follow_with_cuts(&mut self, every: Duration, mut dice: Dice) -> Result<(), String> {
-        let mut cut_at = Instant::now() + dice.about(every);
+        // The first time soon: a process may print all that it has within a tenth of a second.
+        let mut cut_at = Instant::now() + dice.about(every / 10);
         while !self.seen.is_over() {
             let step = timeout_at(cut_at, self.step()).await;
             if let Ok(step) = step {
