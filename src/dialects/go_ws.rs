@@ -55,6 +55,10 @@ use crate::protocol::{self, Dialect, Malformed, Memory, Outgoing, Packet};
 /// as JSON. For processes that print without end, let their output [pause](crate::process::Settings::pause) for its viewers,
 /// or give an outbox more bytes.
 ///
+/// In a room with [history](crate::RoomRule::history) a page gets what is kept and then what comes, each line once. This wire
+/// has no `seq`: a page that was cut gets everything anew, and one that subscribes by a `since` that it knows from elsewhere may
+/// get the rest of a line first.
+///
 /// A `process_output` that an application emits in a shape of its own is one line for each of a string, or the `data` as it is.
 ///
 /// # What a page sends
