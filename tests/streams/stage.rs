@@ -31,8 +31,8 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Installs the module, its rooms open to everyone and with so much history.
 pub(crate) fn install(io: &Io, history: usize) -> Processes {
-    io.rooms("process:*").public().history(History::bytes(history));
-    io.install(Settings::default())
+    io.rooms("process:*").public();
+    io.install(Settings::default().history(History::bytes(history)))
 }
 
 pub(crate) struct Stage {
