@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::log::Placed;
 use super::{Logged, Position, Pulled};
 use crate::hub::Member;
 use crate::outbox::wake;
@@ -102,11 +103,12 @@ impl Room {
         frames.iter().filter_map(|(seq, frame)| super::log::logged(*seq, frame)).collect()
     }
 
-    /// A member was placed in the log: calls it if there is something for it.
-    pub(crate) fn begin(self: &Arc<Self>, member: &Member, (position, has_more): (Position, bool)) -> Position {
-        if has_more {
+    /// A member was placed in the log: calls it if there is something for it. The room is not locked by now.
+    pub(crate) fn begin(self: &Arc<Self>, member: &Member, placed: Placed) -> Position {
+        if placed.has_more {
             wake(member.outbox.push_ready_once(self));
         }
-        position
+        placed.moved.into_iter().for_each(Waker::wake);
+        placed.position
     }
 }

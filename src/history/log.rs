@@ -77,6 +77,15 @@ pub(crate) struct Position {
     pub(crate) from: u64,
 }
 
+/// A member's place in the log.
+pub(crate) struct Placed {
+    pub(super) position: Position,
+    /// Whether there is something for it.
+    pub(super) has_more: bool,
+    /// Those that wait for slow members, to be woken without a lock.
+    pub(super) moved: Vec<Waker>,
+}
+
 /// What a pull has come to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pulled {
@@ -291,8 +300,8 @@ impl Log {
 
     // ---- members
 
-    /// A member comes, or one that is there is moved. Returns where it is now, and whether there is something for it.
-    pub(crate) fn place(&mut self, member: &Arc<Member>, start: &Start) -> (Position, bool) {
+    /// A member comes, or one that is there is moved.
+    pub(crate) fn place(&mut self, member: &Arc<Member>, start: &Start) -> Placed {
         let is_there = self.cursors.contains_key(&member.id);
         if !is_there || matches!(start, Start::Since { .. }) {
             let cursor = self.begin(start);
@@ -314,7 +323,9 @@ impl Log {
         if !has_more {
             self.park(member);
         }
-        (Position { epoch: self.epoch.clone(), seq, from }, has_more)
+        // One that moves may have been the slowest.
+        let moved = if is_there { mem::take(&mut self.waiters) } else { Vec::new() };
+        Placed { position: Position { epoch: self.epoch.clone(), seq, from }, has_more, moved }
     }
 
     fn begin(&self, start: &Start) -> Cursor {

@@ -89,7 +89,8 @@ async fn what_cannot_start_says_why() {
 // ---- time
 
 fn limited(line: &str) -> Command {
-    sh(line).time_limit(ms(300)).grace(ms(200))
+    // Long enough for a shell to have begun, on a busy machine too.
+    sh(line).time_limit(ms(1500)).grace(ms(200))
 }
 
 async fn ended(command: Command) -> (Seen, Status, Processes) {
@@ -98,7 +99,7 @@ async fn ended(command: Command) -> (Seen, Status, Processes) {
     let begun = Instant::now();
     let run = processes.spawn("p", command).unwrap();
     let seen = Seen::whole(&mut viewer, "p").await;
-    assert!(begun.elapsed() >= ms(300), "not before its time");
+    assert!(begun.elapsed() >= ms(1500), "not before its time");
     (seen, run.ended().await, processes)
 }
 
