@@ -94,7 +94,7 @@ impl History {
     /// gets it as `event`, with the number of the last message folded and `"snapshot": true`, and then the ring.
     ///
     /// `fold` runs in whoever emits, outside of all locks, one call at a time for each room. If it panics, or falls
-    /// behind by as much as the ring holds, the room has no snapshot from then on and tells gaps.
+    /// behind by as much as the ring holds and 4 MiB or 65,536 messages, the room has no snapshot from then on and tells gaps.
     ///
     /// ```
     /// # use eventwire::{History, Io};

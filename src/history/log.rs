@@ -21,6 +21,10 @@ use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
 /// So many messages are folded at a time.
 const FOLDED_AT_ONCE: u64 = 256;
 
+/// A ring of fewer may hold this many before a fold is taken not to keep up: whoever folds may have lost the processor for some
+/// time slices, while others emit.
+const MOST_UNFOLDED: usize = 64 * 1024;
+
 /// No more than these are woken when slow members have caught up.
 const MAX_WAITERS: usize = 1024;
 
@@ -224,7 +228,7 @@ impl Log {
         {
             // Whoever emits folds at once; this much is left only when that takes longer than what comes meanwhile.
             let is_behind = self.ring.bytes() / 2 > self.keep.bytes.max(super::DEFAULT_BYTES)
-                || self.ring.len() / 2 > self.keep.count.max(FOLDED_AT_ONCE as usize);
+                || self.ring.len() / 2 > self.keep.count.max(MOST_UNFOLDED);
             if !(is_behind && snapshot.is_lent()) {
                 return;
             }

@@ -172,7 +172,7 @@ async fn costs_its_ring(members: usize, deaf: usize, bytes: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_of_200_costs_its_ring_and_little_for_20_that_never_read() {
-    costs_its_ring(200, 20, 10 * MIB).await;
+    costs_its_ring(200, 20, 7 * MIB).await;
 }
 
 #[ignore = "takes a minute"]
