@@ -1,12 +1,17 @@
-//! Commands, run by the server and watched live by any number of browser tabs.
+//! Commands, run by the server, watched live by any number of browser tabs, fed and stopped from them.
 //!
 //! ```sh
 //! cargo run --release --example runner
-//! cargo run --release --example runner -- --listen 127.0.0.1:8080 'tests=cargo test' 'disk=du -h /usr/share'
+//! cargo run --release --example runner -- --listen 127.0.0.1:8080 'tests=cargo test' 'disk=du -h .' --input 'sums=bc'
 //! ```
 //!
-//! `POST /run?profile=NAME&id=ID` starts one (202; 404 for an unknown profile, 409 for an id that runs),
-//! `GET /profiles` tells which there are, and `/ws` is the socket. The page uses nothing but `new WebSocket`.
+//! `NAME=COMMAND` is a profile, run by `sh -c`; `--input` before it leaves its standard input open to the page; `--cwd DIR` is
+//! where they run, by default this project. Whoever reaches the page may do all that it shows: start profiles, write
+//! to their input, signal them, and stop them. No page can bring a command of its own.
+//!
+//! The page speaks the events of [`eventwire::process`] over `/ws`, and uses nothing but `new WebSocket`. Beside it,
+//! `POST /run?profile=NAME&id=ID` starts one (202; 404 for an unknown profile, 409 for an id that runs), and
+//! `GET /profiles` tells which there are.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,38 +23,46 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use eventwire::process::{Command, Info, ProcessError, Processes, Rights, Settings};
-use eventwire::{Error, Io, Pace, Socket};
+use eventwire::process::{Command, ProcessError, Processes, Rights, Settings};
+use eventwire::{Error, History, Io, Pace};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The room of those that watch the list of runs.
+/// The room of those that watch the list of processes, and how often it is told what has changed.
 const RUNS: &str = "runs";
+const TICK: Duration = Duration::from_millis(100);
+
+const USAGE: &str = "runner [--listen ADDR] [--cwd DIR] [[--input] NAME=COMMAND ...]";
+
+/// What there is when nothing is given.
+const DEFAULTS: [&str; 8] = [
+    "build=cargo build --target-dir target/runner",
+    "count=for n in $(seq 1 600); do echo \"line $n of 600\"; [ $((n % 25)) = 0 ] && echo \"that makes $n\" >&2; sleep 0.1; done",
+    "--input",
+    "ask=sh examples/runner/ask.sh",
+    "--input",
+    "cat=cat",
+    "colours=sh examples/runner/colours.sh",
+    "flood=seq 1 1000000",
+];
 
 /// A command that may be run.
-#[derive(Clone, Serialize)]
+#[derive(Serialize)]
 struct Profile {
     name: String,
     command: String,
+    /// Whether it can be written to.
+    input: bool,
 }
 
 #[derive(Clone)]
 struct Runner {
-    io: Io,
     processes: Processes,
     profiles: Arc<Vec<Profile>>,
-}
-
-/// A run as the page lists it.
-#[derive(Serialize)]
-struct Listed {
-    command: String,
-    #[serde(flatten)]
-    info: Info,
 }
 
 #[derive(Deserialize)]
@@ -58,44 +71,14 @@ struct RunQuery {
     id: String,
 }
 
-impl Runner {
-    fn list(&self) -> Vec<Listed> {
-        let command = |info: &Info| {
-            let profile = self.profiles.iter().find(|profile| Some(&profile.name) == info.profile.as_ref())?;
-            Some(profile.command.clone())
-        };
-        self.processes.list().into_iter().filter_map(|info| Some(Listed { command: command(&info)?, info })).collect()
-    }
-
-    async fn tell(&self) -> eventwire::Result<()> {
-        self.io.to(RUNS).emit("runs", self.list()).await?;
-        Ok(())
-    }
-
-    fn run(&self, profile: &str, id: &str) -> Result<String, ProcessError> {
-        let run = self.processes.start(id, profile, Value::Null)?;
-        let name = run.run().to_owned();
-        let runner = self.clone();
-        tokio::spawn(async move {
-            runner.tell().await?;
-            run.ended().await;
-            runner.tell().await
-        });
-        Ok(name)
-    }
-}
-
 async fn run(State(runner): State<Runner>, query: Result<Query<RunQuery>, QueryRejection>) -> Response {
     let refuse = |status: StatusCode, error: Error| (status, Json(error)).into_response();
-    let query = match query {
-        Ok(Query(query)) => query,
+    let Query(query) = match query {
+        Ok(query) => query,
         Err(rejection) => return refuse(rejection.status(), Error::new("invalid_query", rejection.body_text())),
     };
-    match runner.run(&query.profile, &query.id) {
-        Ok(run) => {
-            let told = serde_json::json!({ "processId": query.id, "run": run });
-            (StatusCode::ACCEPTED, Json(told)).into_response()
-        }
+    match runner.processes.start(&query.id, &query.profile, Value::Null) {
+        Ok(run) => (StatusCode::ACCEPTED, Json(json!({ "processId": run.id(), "run": run.run() }))).into_response(),
         Err(ProcessError::UnknownProfile(name)) => {
             let known: Vec<&str> = runner.profiles.iter().map(|profile| profile.name.as_str()).collect();
             let message = format!("there is no profile `{name}`, only {}", known.join(", "));
@@ -108,38 +91,44 @@ async fn run(State(runner): State<Runner>, query: Result<Query<RunQuery>, QueryR
     }
 }
 
+/// Tells the list as it changes, the bytes of what runs among it. The module tells each process's own room of it, and the
+/// list to whoever asks.
+async fn tell_the_list(io: Io, processes: Processes) {
+    let mut told = json!([]);
+    loop {
+        let list = json!(processes.list());
+        if list != told {
+            let _ = io.to(RUNS).emit("runs", &list).await;
+            told = list;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
 #[tokio::main]
 async fn main() -> eventwire::Result<()> {
-    let (listen, profiles) = arguments()?;
+    let Arguments { listen, cwd, profiles } = arguments()?;
     let io = Io::new();
     io.rooms(RUNS).public();
-    // A tab that takes 640 kB/s loses nothing; one that takes nothing is closed after 10 s, and costs a run no more.
+    // A tab that takes 640 kB/s loses nothing, however much is printed; one that takes nothing holds up no run by more than
+    // that, and is told what it has missed.
     let pace = Pace::slowest(1024 * 1024).at_most(Duration::from_millis(100));
-    // Whoever watches may stop it; what is started is said over HTTP.
-    let settings = Settings::default().pause(pace).rights(async |_, _| Rights::VIEW | Rights::SIGNAL);
+    let settings =
+        Settings::default().history(History::bytes(8 * 1024 * 1024)).pause(pace).rights(async |_, _| Rights::ALL);
     let settings = profiles.iter().fold(settings, |settings, profile| {
         // Commands of whoever started the runner, in whose place they run.
-        let command = Command::shell(&profile.command).inherit_env();
-        let command = command.cwd(env!("CARGO_MANIFEST_DIR")).env("CARGO_TERM_COLOR", "always");
-        settings.profile(&profile.name, command)
+        let command = Command::shell(&profile.command).inherit_env().cwd(&cwd).env("CARGO_TERM_COLOR", "always");
+        settings.profile(&profile.name, if profile.input { command.input() } else { command })
     });
     let processes = io.install(settings);
-    let runner = Runner { io: io.clone(), processes: processes.clone(), profiles: Arc::new(profiles) };
-
-    // The module's own list does not tell the commands.
-    io.off("process_list");
-    let lists = runner.clone();
-    io.on::<()>("process_list", move |_: Socket, ()| {
-        let list = lists.list();
-        async move { eventwire::ok(list) }
-    });
+    tokio::spawn(tell_the_list(io.clone(), processes.clone()));
 
     let app = Router::new()
         .route("/", get(async || Html(PAGE)))
-        .route("/profiles", get(async |State(runner): State<Runner>| Json(runner.profiles.to_vec())))
+        .route("/profiles", get(async |State(runner): State<Runner>| Json(json!(*runner.profiles))))
         .route("/run", post(run))
         .route_service("/ws", io.service())
-        .with_state(runner);
+        .with_state(Runner { processes: processes.clone(), profiles: Arc::new(profiles) });
     let listener = TcpListener::bind(listen).await?;
     // Before it is said to be ready.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -155,28 +144,38 @@ async fn main() -> eventwire::Result<()> {
     Ok(())
 }
 
-fn arguments() -> eventwire::Result<(SocketAddr, Vec<Profile>)> {
-    let usage =
-        |problem: String| Error::new("usage", format!("{problem}; usage: runner [--listen ADDR] [NAME=COMMAND ...]"));
-    let (mut listen, mut profiles) = (SocketAddr::from(([127, 0, 0, 1], 3000)), Vec::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        if argument == "--listen" {
-            let address = arguments.next().ok_or_else(|| usage("`--listen` needs an address".into()))?;
-            listen = address.parse().map_err(|error| usage(format!("`--listen {address}`: {error}")))?;
-        } else if let Some((name, command)) = argument.split_once('=').filter(|(name, _)| !name.is_empty()) {
-            profiles.push(Profile { name: name.into(), command: command.into() });
+struct Arguments {
+    listen: SocketAddr,
+    cwd: String,
+    profiles: Vec<Profile>,
+}
+
+fn arguments() -> eventwire::Result<Arguments> {
+    let mut arguments = parse(std::env::args().skip(1))?;
+    if arguments.profiles.is_empty() {
+        arguments.profiles = parse(DEFAULTS.into_iter().map(str::to_owned))?.profiles;
+    }
+    Ok(arguments)
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> eventwire::Result<Arguments> {
+    let usage = |problem: String| Error::new("usage", format!("{problem}; usage: {USAGE}"));
+    let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
+    let mut arguments = Arguments { listen, cwd: env!("CARGO_MANIFEST_DIR").into(), profiles: Vec::new() };
+    while let Some(word) = words.next() {
+        let mut value = |what: &str| words.next().ok_or_else(|| usage(format!("`{word}` needs {what}")));
+        if word == "--listen" {
+            let address = value("an address")?;
+            arguments.listen = address.parse().map_err(|error| usage(format!("`--listen {address}`: {error}")))?;
+        } else if word == "--cwd" {
+            arguments.cwd = value("a directory")?;
         } else {
-            return Err(usage(format!("`{argument}` is no NAME=COMMAND")));
+            let input = word == "--input";
+            let given = if input { value("a profile")? } else { word };
+            let profile = given.split_once('=').filter(|(name, _)| !name.is_empty());
+            let (name, command) = profile.ok_or_else(|| usage(format!("`{given}` is no NAME=COMMAND")))?;
+            arguments.profiles.push(Profile { name: name.into(), command: command.into(), input });
         }
     }
-    if profiles.is_empty() {
-        let default = |name: &str, command: &str| Profile { name: name.into(), command: command.into() };
-        profiles.push(default("build", "cargo build --target-dir target/runner"));
-        profiles.push(default(
-            "count",
-            "for n in $(seq 1 600); do echo \"line $n of 600\"; [ $((n % 25)) = 0 ] && echo \"that makes $n\" >&2; sleep 0.1; done",
-        ));
-    }
-    Ok((listen, profiles))
+    Ok(arguments)
 }

@@ -1,10 +1,11 @@
 // The runner's page in headless Chromium: node runner.mjs http://HOST:PORT/ GO [FOLDER for screenshots]
 // The runner has the profiles of tests/runner.rs; `lines` waits in its middle for the file GO.
-// Tabs reach the runner through a passage of ours, so that a connection can be cut.
+// `leaves` takes away the folder in which commands run.
 import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
+import { Transform } from 'node:stream';
 
 import { withChromium } from './chromium.mjs';
 
@@ -14,17 +15,33 @@ const GO = process.argv[3];
 const SCREENSHOTS = process.argv[4];
 const steps = [];
 
-const through = new Set();
-const passage = net.createServer((client) => {
-  const upstream = net.connect(SERVER.port, SERVER.hostname).setNoDelay();
-  client.setNoDelay().pipe(upstream).pipe(client);
-  for (const end of [client, upstream]) {
-    through.add(end);
-    end.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy(), through.delete(end)));
-  }
-});
-await new Promise((listening) => passage.listen(0, '127.0.0.1', listening));
-const PAGE = `http://127.0.0.1:${passage.address().port}/`;
+/** A passage to the runner, whose connections can be cut. A tab that goes through none is never cut. */
+async function passage() {
+  const through = new Set();
+  const made = { cuts: 0, bytes: () => Infinity, cutAll: () => through.forEach((end) => end.destroy()) };
+  const server = net.createServer((client) => {
+    const upstream = net.connect(SERVER.port, SERVER.hostname).setNoDelay();
+    let left = made.bytes();
+    // Cut after so many bytes, in the middle of a frame as likely as not.
+    const cutting = new Transform({
+      transform(chunk, _encoding, done) {
+        left -= chunk.length;
+        if (left > 0) return done(null, chunk);
+        made.cuts++;
+        client.write(chunk.subarray(0, chunk.length + left), () => client.destroy());
+      },
+    });
+    client.setNoDelay().pipe(upstream).pipe(cutting).pipe(client);
+    for (const end of [client, upstream]) {
+      through.add(end);
+      end.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy(), through.delete(end)));
+    }
+  });
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  made.url = `http://127.0.0.1:${server.address().port}/`;
+  return made;
+}
+
 const profiles = await (await fetch(new URL('profiles', SERVER))).json();
 
 /** What a profile's command writes to its standard output, as a page shows it. */
@@ -48,12 +65,12 @@ function same(got, wanted, what) {
 
 /** One tab that watches a run. */
 class Tab {
-  static async open(browser, id = '') {
+  static async open(browser, id = '', url = SERVER.href) {
     const tab = new Tab();
     tab.page = await browser.newPage();
     tab.page.on('pageerror', (error) => (tab.error = error));
     tab.page.on('dialog', () => (tab.error = new Error('a dialog')));
-    await tab.page.goto(PAGE + (id && `#${id}`));
+    await tab.page.goto(url + (id && `#${id}`));
     await tab.is({ connection: 'live' });
     // Its rooms are joined once a later request is answered.
     await tab.page.evaluate(() => wire.request('process_list'));
@@ -69,10 +86,10 @@ class Tab {
   }
 
   /** Waits until the state is so. */
-  async is(wanted) {
+  async is(wanted, deadline = DEADLINE) {
     const holds = (wanted) => Object.entries(wanted).every(([key, value]) => window.runner.state[key] === value);
     try {
-      await this.page.waitForFunction(holds, wanted, { timeout: DEADLINE, polling: 20 });
+      await this.page.waitForFunction(holds, wanted, { timeout: deadline, polling: 20 });
     } catch {
       throw new Error(`wanted ${JSON.stringify(wanted)}, got ${JSON.stringify(await this.state())}`);
     }
@@ -106,6 +123,13 @@ class Tab {
     await this.page.selectOption('#profile', profile);
     await this.page.fill('#run-id', id);
     await this.page.click('#start');
+  }
+
+  /** Types a line of input. */
+  async say(line) {
+    await this.page.waitForSelector('#input', { state: 'visible', timeout: DEADLINE });
+    await this.page.fill('#input', line);
+    await this.page.press('#input', 'Enter');
   }
 
   async picture(name) {
@@ -198,7 +222,7 @@ step('the second tab stops it, the first sees it', async (browser) => {
   await ann.start('counts', 'counts-a');
   await ann.is({ status: 'running' });
   const ben = await Tab.open(browser);
-  await ben.page.click('#runs button[title="counts-a"]');
+  await ben.page.click('#runs button[data-id="counts-a"]');
   await ben.is({ processId: 'counts-a', status: 'running' });
   await ben.prints('\nline');
   await ben.page.click('#stop');
@@ -206,26 +230,164 @@ step('the second tab stops it, the first sees it', async (browser) => {
     await tab.is({ status: 'killed', signal: 'SIGTERM' });
     await tab.shows('#status', /^Killed by SIGTERM after /);
   }
-  check((await ann.state()).missed === 0 && (await ann.text()).startsWith('line 1\nline 2\n'), 'the first has seen all');
-  check((await ben.state()).missed > 0, 'the second is told that it came later');
+  const { missed, bytes } = await ann.state();
+  const text = await ann.text();
+  check(missed === 0 && text.startsWith('line 1\nline 2\n'), 'the first has seen all');
+  // The second has come later, and has seen no less.
+  await ben.is({ missed, bytes });
+  same(await ben.text(), text, 'the second tab');
   await ben.picture('stopped');
 });
 
-step('after the connection was cut it goes on', async (browser) => {
-  const tab = await Tab.open(browser, 'counts-b');
+step('what has ended is there for who comes after', async (browser) => {
+  const tab = await Tab.open(browser, 'lines-a');
+  await tab.is({ status: 'exited', exitCode: 0, missed: 0 });
+  const lines = (await tab.text()).split('\n').filter((line) => line.startsWith('line')).join('\n');
+  same(lines, truth('lines'), 'output');
+});
+
+step('however often the connection is cut, nothing is missing or doubled', async (browser) => {
+  const way = await passage();
+  const [whole, cut] = [await Tab.open(browser), await Tab.open(browser, 'long-a', way.url)];
+  // From now on connections are short, as many as it takes.
+  way.bytes = () => (way.cuts < 8 ? 100_000 + Math.random() * 300_000 : Infinity);
+  way.cutAll();
+  await cut.is({ connection: 'waiting' });
+  await cut.picture('cut');
+  await cut.page.evaluate(() => setInterval(() => wire.state === 'waiting' && wire.connect(), 30));
+  await whole.start('long', 'long-a');
+  await whole.is({ processId: 'long-a', status: 'exited', missed: 0, lines: 80_080 }, 30_000);
+  await cut.is({ connection: 'live', status: 'exited', missed: 0, lines: 80_080 }, 30_000);
+  check(way.cuts === 8, `only ${way.cuts} cuts`);
+  const text = await whole.text();
+  same(await cut.text(), text, 'the tab that was cut');
+  same(text.split('\n').filter((line) => !line.startsWith('up to')).join('\n'), truth('long'), 'the one that was not');
+  check((await cut.page.locator('#log .chunk .note').count()) === 0, 'no gap is told');
+});
+
+step('what the server no longer has is told', async (browser) => {
+  const way = await passage();
+  const tab = await Tab.open(browser, 'counts-b', way.url);
   await tab.start('counts', 'counts-b');
   await tab.prints('line 5\n');
-  for (const end of [...through]) end.destroy();
+  // As if the server had kept no more than the last messages.
+  await tab.page.evaluate(() => {
+    const { room, epoch, seq } = logs.get('counts-b');
+    const gap = { room, epoch, from: seq + 1, to: seq + 3, reason: 'evicted' };
+    logs.get('counts-b').next -= 1000;
+    wire.receive(JSON.stringify({ event: 'gap', room, data: gap }));
+    logs.get('counts-b').seq = seq;
+  });
+  await tab.shows('#log .chunk .note', /3 messages \(\d+ to \d+\) are missing: the server no longer keeps them, with 1,000 bytes of output/);
+  check((await tab.state()).missed === 1000, 'it is counted');
+  // A life of the room that the server does not know: it tells the whole of its own.
+  await tab.page.evaluate(() => (logs.get('counts-b').epoch = 'another'));
+  way.cutAll();
   await tab.is({ connection: 'waiting' });
-  await tab.picture('cut');
-  const before = (await tab.text()).length;
-  await tab.is({ connection: 'live', status: 'running' });
-  await tab.page.waitForFunction((before) => window.runner.text().length > before + 100, before, { timeout: DEADLINE });
-  const { missed } = await tab.state();
-  check(missed > 0, 'what was missed is told');
-  await tab.shows('#log .chunk .note', /bytes missed/);
+  await tab.is({ connection: 'live', missed: 0 });
+  await tab.shows('#log .chunk .note', /tells this output anew/);
+  check((await tab.text()).startsWith('line 1\nline 2\n'), 'from the beginning');
   await tab.page.click('#stop');
   await tab.is({ status: 'killed' });
+});
+
+step('input is taken, and ended', async (browser) => {
+  const [ann, ben] = [await Tab.open(browser), await Tab.open(browser, 'ask-a')];
+  await ann.start('ask', 'ask-a');
+  await ann.prints('your name?');
+  await ann.say('Ann');
+  await ann.prints('hello Ann');
+  check((await ann.page.inputValue('#input')) === '', 'what was sent is gone from the field');
+  await ann.picture('input');
+  await ben.prints('hello Ann');
+  await ben.page.press('#input', 'Control+d');
+  for (const tab of [ann, ben]) {
+    await tab.is({ status: 'exited', exitCode: 0 });
+    same(await tab.text(), 'your name?\nhello Ann\nno more', 'conversation');
+    check(await tab.page.isHidden('#input'), 'what has ended reads nothing');
+  }
+  await ann.start('cat', 'cat-a');
+  await ann.is({ processId: 'cat-a', status: 'running' });
+  for (const line of ['one', '', 'drei €', '<b>']) await ann.say(line);
+  await ann.prints('<b>');
+  await ann.page.press('#input', 'ArrowUp');
+  check((await ann.page.inputValue('#input')) === '<b>', 'the last line comes back');
+  await ann.page.fill('#input', 'the rest');
+  await ann.page.click('#end-input');
+  await ann.is({ status: 'exited', exitCode: 0 });
+  same(await ann.text(), 'one\n\ndrei €\n<b>\nthe rest', 'echo');
+  await ann.start('fails', 'no-input');
+  await ann.is({ processId: 'no-input', status: 'exited' });
+  check(await ann.page.isHidden('#input'), 'this one reads none');
+});
+
+step('an interrupt is not a stop', async (browser) => {
+  const tab = await Tab.open(browser);
+  await tab.start('traps', 'traps-a');
+  await tab.prints('ready');
+  await tab.page.click('#interrupt');
+  await tab.is({ processId: 'traps-a', status: 'exited', exitCode: 130 });
+  same(await tab.text(), 'ready\ninterrupted', 'text');
+  await tab.start('counts', 'counts-d');
+  await tab.prints('line 2\n');
+  await tab.page.click('#interrupt');
+  await tab.is({ processId: 'counts-d', status: 'killed', signal: 'SIGINT' });
+});
+
+step('styles are shown', async (browser) => {
+  const tab = await Tab.open(browser);
+  await tab.start('styles', 'styles-a');
+  await tab.is({ processId: 'styles-a', status: 'exited' });
+  await tab.draws('#log .row span', 7);
+  const looks = await tab.page.evaluate(() => Object.fromEntries([...document.querySelectorAll('#log .row span')].map((span) => {
+    const { color, backgroundColor, fontWeight, fontStyle, textDecorationLine, opacity } = getComputedStyle(span);
+    return [span.textContent, { color, backgroundColor, fontWeight, fontStyle, textDecorationLine, opacity }];
+  })));
+  const plain = await tab.page.evaluate(() => getComputedStyle(document.querySelector('#log')).color);
+  check(looks.bold.fontWeight === '700' && looks.dim.fontWeight === '400' && looks.dim.opacity < 1, 'bold and dim');
+  check(looks.italic.fontStyle === 'italic' && looks.under.textDecorationLine === 'underline', 'italic and underline');
+  check(looks.inverse.backgroundColor === plain && looks.inverse.color !== plain, 'inverse');
+  check(looks.true.color === 'rgb(1, 2, 3)' && looks.colons.backgroundColor === 'rgb(4, 5, 6)', 'true colour');
+});
+
+step('the cursor moves in its line, and bytes become characters', async (browser) => {
+  const tab = await Tab.open(browser);
+  await tab.start('moves', 'moves-a');
+  await tab.is({ processId: 'moves-a', status: 'exited' });
+  same(await tab.text(), 'aXc\nshort\nhere', 'text');
+  await tab.start('bytes', 'bytes-a');
+  await tab.is({ processId: 'bytes-a', status: 'exited', bytes: 15 });
+  same(await tab.text(), 'café café \ufffd.', 'text');
+});
+
+step('a flood does not freeze the page', async (browser) => {
+  const tab = await Tab.open(browser);
+  // The longest time between two frames.
+  await tab.page.evaluate(() => {
+    window.longest = 0;
+    let last = performance.now();
+    const frame = (now) => ((longest = Math.max(longest, now - last)), (last = now), requestAnimationFrame(frame));
+    requestAnimationFrame(frame);
+  });
+  await tab.start('flood', 'flood-a');
+  await tab.is({ processId: 'flood-a' });
+  for (const pressed of ['false', 'true', 'false', 'true']) {
+    const begun = Date.now();
+    await tab.page.click('#wrap', { timeout: 3_000 });
+    check((await tab.page.getAttribute('#wrap', 'aria-pressed')) === pressed, 'the click is obeyed');
+    check(Date.now() - begun < 3_000, `a click took ${Date.now() - begun} ms`);
+  }
+  // Scrolling up lets go of the end, and it stays where the reader is.
+  await tab.page.hover('#log');
+  await tab.page.mouse.wheel(0, -400);
+  await tab.is({ following: false });
+  await tab.is({ status: 'exited', missed: 0, bytes: 8_000_000 }, 30_000);
+  await tab.is({ following: false });
+  const longest = await tab.page.evaluate(() => longest);
+  check(longest < 2_000, `the page stood still for ${longest} ms`);
+  await tab.shows('#lines > .note', /earlier lines are no longer kept on this page/);
+  await tab.page.click('#jump');
+  await tab.is({ following: true });
 });
 
 step('refusals are shown', async (browser) => {
@@ -251,6 +413,32 @@ step('on a small screen', async (browser) => {
   const overflow = await tab.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   check(overflow <= 0, `the page is ${overflow} px too wide`);
   await tab.picture('small');
+});
+
+step('in the dark', async (browser) => {
+  const tab = await Tab.open(browser, 'colours-a');
+  const ground = () => tab.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await tab.page.click('#theme');
+  const dark = await ground();
+  check(light === 'rgb(255, 255, 255)' && dark !== light, `light ${light}, dark ${dark}`);
+  await tab.page.reload();
+  check((await ground()) === dark, 'it is kept');
+  await tab.page.click('#theme');
+  check((await ground()) === light, 'and light again');
+});
+
+// The last one: nothing can start after it.
+step('what could not start is told apart', async (browser) => {
+  const tab = await Tab.open(browser);
+  await tab.start('leaves', 'leaves-a');
+  await tab.is({ processId: 'leaves-a', status: 'exited', exitCode: 0 });
+  await tab.start('fails', 'missing-a');
+  await tab.is({ processId: 'missing-a', status: 'failed', exitCode: -1, signal: null });
+  await tab.shows('#status', /^Could not start: /);
+  const told = { 'leaves-a': 'exit 0', 'fails-a': 'exit 3', 'dies-a': 'SIGKILL', 'missing-a': 'not started' };
+  for (const [id, wanted] of Object.entries(told)) await tab.shows(`#runs button[data-id="${id}"] .code`, new RegExp(`^${wanted}$`));
+  await tab.picture('ends');
 });
 
 let passed = 0;
