@@ -10,16 +10,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::ring::Ring;
-use super::snapshot::{Lent, Snapshot};
+use super::snapshot::Snapshot;
 use super::translation::Translation;
 use super::{Gap, History, Logged, Missing, Start};
 use crate::encode::{self, Scratch};
 use crate::frame::{self, Frames};
 use crate::hub::{Member, SocketId, count};
 use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
-
-/// So many messages are folded at a time.
-const FOLDED_AT_ONCE: u64 = 256;
 
 /// A ring of fewer may hold this many before a fold is taken not to keep up: whoever folds may have lost the processor for some
 /// time slices, while others emit.
@@ -33,10 +30,12 @@ pub(crate) struct Log {
     room: Arc<str>,
     keep: Arc<History>,
     /// Names this life of the room.
-    epoch: Arc<str>,
-    ring: Ring,
+    pub(super) epoch: Arc<str>,
+    pub(super) ring: Ring,
     /// Whom messages leave out, for those that leave out somebody.
     excepts: VecDeque<(u64, Box<[SocketId]>)>,
+    /// What that takes; it counts as the messages do.
+    except_bytes: usize,
     cursors: HashMap<SocketId, Cursor>,
     /// Members that have everything; the next message wakes them.
     parked: Vec<Arc<Member>>,
@@ -51,7 +50,7 @@ pub(crate) struct Log {
     translations: Vec<Translation>,
     /// How often a message was written in another dialect than JSON.
     translated: u64,
-    snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot>,
     began: Instant,
     /// When the last message came or the last member left.
     used: Instant,
@@ -101,29 +100,10 @@ pub(crate) enum Pulled {
     NeedsSnapshot,
 }
 
-/// Messages to be folded, with the state that they go into.
-pub(super) struct Work {
-    epoch: Arc<str>,
-    lent: Lent,
-    frames: Vec<(u64, Bytes)>,
-}
-
 /// What a life of a room leaves behind: to be dropped without a lock.
 pub(super) struct Cleared {
     pub(crate) waiters: Vec<Waker>,
     _snapshot: Option<Snapshot>,
-}
-
-impl Work {
-    /// Does it. User code: not under a lock.
-    pub(super) fn fold(&mut self) {
-        self.lent.begin();
-        for (seq, frame) in &self.frames {
-            if let Some(message) = logged(*seq, frame) {
-                self.lent.fold(&message);
-            }
-        }
-    }
 }
 
 impl Log {
@@ -133,6 +113,7 @@ impl Log {
             epoch: new_epoch(),
             ring: Ring::new(),
             excepts: VecDeque::new(),
+            except_bytes: 0,
             cursors: HashMap::new(),
             parked: Vec::new(),
             wakes: 0,
@@ -193,6 +174,7 @@ impl Log {
         Json.encode(&message, &mut Memory::default(), &mut Frames::new(&mut frame));
         self.ring.push(&frame, self.age(now));
         if !except.is_empty() {
+            self.except_bytes += size(except);
             self.excepts.push_back((seq, except.into()));
         }
         self.used = now;
@@ -204,7 +186,7 @@ impl Log {
         now.saturating_duration_since(self.began).as_millis() as u64
     }
 
-    fn wake_parked(&mut self, wake: &mut dyn FnMut(&Member)) {
+    pub(super) fn wake_parked(&mut self, wake: &mut dyn FnMut(&Member)) {
         if !self.parked.is_empty() {
             self.wakes += 1;
             self.parked.drain(..).for_each(|member| wake(&member));
@@ -212,13 +194,12 @@ impl Log {
     }
 
     /// Whether a message is no longer to be kept, once all before it are gone. The newest one is, unless it is too old.
-    fn is_due(&self, seq: u64, now: Instant) -> bool {
+    pub(super) fn is_due(&self, seq: u64, now: Instant) -> bool {
         let Some(at) = self.ring.at(seq) else { return false };
         let is_old = self.keep.ttl.is_some_and(|ttl| u128::from(self.age(now).saturating_sub(at)) > ttl.as_millis());
         let left = self.ring.last() + 1 - seq;
-        let too_many =
-            left > self.keep.count as u64 || self.ring.end() - self.ring.position(seq) > self.keep.bytes as u64;
-        is_old || (left > 1 && too_many)
+        let bytes = self.ring.end() - self.ring.position(seq) + self.except_bytes as u64;
+        is_old || (left > 1 && (left > self.keep.count as u64 || bytes > self.keep.bytes as u64))
     }
 
     /// Takes out what is no longer kept. With a snapshot that waits until it is folded.
@@ -240,66 +221,12 @@ impl Log {
         }
     }
 
-    fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         let gone = self.ring.first();
         self.ring.pop();
-        self.excepts.pop_front_if(|(seq, _)| *seq <= gone);
-    }
-
-    // ---- folding
-
-    /// What is to be folded now, unless somebody is at it.
-    pub(super) fn work(&mut self, now: Instant) -> Option<Work> {
-        self.snapshot.as_ref()?;
-        let first = self.ring.first();
-        let due = (first..first + FOLDED_AT_ONCE).take_while(|seq| self.is_due(*seq, now)).count() as u64;
-        if due == 0 {
-            return None;
+        if let Some((_, except)) = self.excepts.pop_front_if(|(seq, _)| *seq <= gone) {
+            self.except_bytes -= size(&except);
         }
-        let lent = self.snapshot.as_mut()?.lend()?;
-        let frames = (first..first + due).map(|seq| (seq, self.ring.frame(seq))).collect();
-        Some(Work { epoch: self.epoch.clone(), lent, frames })
-    }
-
-    /// Puts the state back and takes the folded messages out. Returns what is to be dropped without a lock.
-    pub(super) fn worked(&mut self, work: Work, mut wake: impl FnMut(&Member)) -> Option<Lent> {
-        if work.epoch != self.epoch {
-            return Some(work.lent);
-        }
-        for (seq, _) in &work.frames {
-            if self.ring.first() == *seq {
-                self.pop();
-            }
-        }
-        let dropped = self.snapshot.as_mut().and_then(|snapshot| snapshot.give_back(work.lent, None));
-        // Some may have parked because the snapshot was not at hand.
-        self.wake_parked(&mut wake);
-        dropped
-    }
-
-    /// Takes the state out, to write the snapshot. `None`: somebody else has it, and will wake this member.
-    pub(super) fn lend(&mut self, member: &Arc<Member>) -> Option<(Arc<str>, Lent)> {
-        match self.snapshot.as_mut().and_then(Snapshot::lend) {
-            Some(lent) => Some((self.epoch.clone(), lent)),
-            None => {
-                self.park(member);
-                None
-            }
-        }
-    }
-
-    pub(super) fn give_back(
-        &mut self,
-        (epoch, lent): (Arc<str>, Lent),
-        written: Option<Bytes>,
-        mut wake: impl FnMut(&Member),
-    ) -> Option<Lent> {
-        if epoch != self.epoch {
-            return Some(lent);
-        }
-        let dropped = self.snapshot.as_mut().and_then(|snapshot| snapshot.give_back(lent, written));
-        self.wake_parked(&mut wake);
-        dropped
     }
 
     // ---- members
@@ -353,7 +280,7 @@ impl Log {
         Cursor { next, gap, parked_at: None, stop: None, memory: Memory::default() }
     }
 
-    fn park(&mut self, member: &Arc<Member>) {
+    pub(super) fn park(&mut self, member: &Arc<Member>) {
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
         if cursor.parked_at != Some(self.wakes) {
             cursor.parked_at = Some(self.wakes);
@@ -386,6 +313,7 @@ impl Log {
         self.epoch = new_epoch();
         self.ring = Ring::new();
         self.excepts = VecDeque::new();
+        self.except_bytes = 0;
         self.slowest = 0;
         self.translations = Vec::new();
         self.used = now;
@@ -567,6 +495,11 @@ impl Log {
 fn gap(room: &str, epoch: &str, member: &Member, from: Option<u64>, to: Option<u64>, reason: Missing) -> Bytes {
     count(&member.counters.gaps, 1);
     member.tell("gap", None, &Gap { room, epoch, from, to, reason })
+}
+
+/// What a list of those that are left out takes.
+fn size(except: &[SocketId]) -> usize {
+    size_of_val(except) + size_of::<(u64, Box<[SocketId]>)>()
 }
 
 fn new_epoch() -> Arc<str> {

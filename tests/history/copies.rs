@@ -157,3 +157,23 @@ async fn everyone_is_no_room_with_history() {
     assert_eq!(client.next().await, json!({"event": "n", "data": 1}));
     assert_eq!(server.io.stats().logs, 0);
 }
+
+#[tokio::test]
+async fn whom_messages_leave_out_counts_toward_what_is_kept() {
+    let server = server(History::bytes(64 * 1024)).await;
+    let members = server.clients(100).await;
+    for member in &members {
+        server.socket(member).join("plain:crowd").await.unwrap();
+    }
+    for n in 0..500 {
+        server.io.to("log").except("plain:crowd").emit("n", n).await.unwrap();
+    }
+    let kept = server.io.room("log").len();
+    assert!((20..=40).contains(&kept), "each takes 1,600 bytes for the ids alone: {kept}");
+    for n in 0..500 {
+        server.io.to("log").emit("n", n).await.unwrap();
+    }
+    let kept = server.io.room("log").len();
+    assert!((500..540).contains(&kept), "messages for everybody cost no more than they are: {kept}");
+    drop(members);
+}
