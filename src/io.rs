@@ -36,8 +36,8 @@ use crate::stats::{Stats, Totals};
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
 
 /// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
-const SWEEP_AT_MOST: Duration = Duration::from_millis(20);
-const SWEEP_AT_LEAST: Duration = Duration::from_secs(10);
+const SHORTEST_SWEEP: Duration = Duration::from_millis(20);
+const LONGEST_SWEEP: Duration = Duration::from_secs(10);
 
 /// One namespace of sockets: their handlers, rooms and rules. A cheap handle.
 ///
@@ -516,6 +516,13 @@ impl Io {
         Ok(position)
     }
 
+    /// Forgets what a room remembers.
+    pub(crate) fn retire(&self, room: &str) {
+        if self.0.hub.rooms().retire(room) {
+            self.settle(room);
+        }
+    }
+
     /// Lets rooms with history forget in time, from now on. Outside of a runtime it waits until the next room is made.
     fn sweep_rooms(&self) {
         if self.0.sweeps_rooms.get().is_some() {
@@ -528,9 +535,9 @@ impl Io {
                 loop {
                     let Some(inner) = io.upgrade() else { return };
                     let histories = inner.hub.rooms().histories.all();
-                    let shortest = histories.iter().map(|history| history.shortest()).min().unwrap_or(SWEEP_AT_LEAST);
+                    let shortest = histories.iter().map(|history| history.shortest()).min().unwrap_or(LONGEST_SWEEP);
                     drop((inner, histories));
-                    tokio::time::sleep((shortest / 4).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST)).await;
+                    tokio::time::sleep((shortest / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP)).await;
                     let Some(inner) = io.upgrade() else { return };
                     let io = Io(inner);
                     let gone = io.0.hub.rooms().sweep(Instant::now());

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::{self, Visitor};
@@ -213,14 +214,14 @@ impl<'a> Outgoing<'a> {
 ///
 /// What is written may depend on the message and on this, and on nothing else: sockets that are as far in a room, with equal
 /// memories, share the frames.
-#[derive(Default)]
-pub struct Memory(Option<Box<dyn Remembered>>);
+#[derive(Clone, Default)]
+pub struct Memory(Option<Arc<dyn Remembered>>);
 
 /// What can be remembered.
 trait Remembered: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn again(&self) -> Box<dyn Remembered>;
+    fn again(&self) -> Arc<dyn Remembered>;
     fn is_same(&self, other: &dyn Remembered) -> bool;
 }
 
@@ -231,8 +232,8 @@ impl<T: Any + Clone + PartialEq + Send + Sync> Remembered for T {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
-    fn again(&self) -> Box<dyn Remembered> {
-        Box::new(self.clone())
+    fn again(&self) -> Arc<dyn Remembered> {
+        Arc::new(self.clone())
     }
     fn is_same(&self, other: &dyn Remembered) -> bool {
         other.as_any().downcast_ref::<T>() == Some(self)
@@ -245,15 +246,14 @@ impl Memory {
         if !self.0.as_ref().is_some_and(|known| (**known).as_any().is::<T>()) {
             self.0 = None;
         }
-        let known = self.0.get_or_insert_with(|| Box::new(T::default()));
-        // It is a `T`, as made sure above.
-        (**known).as_any_mut().downcast_mut().unwrap_or_else(|| unreachable!())
-    }
-}
-
-impl Clone for Memory {
-    fn clone(&self) -> Memory {
-        Memory(self.0.as_ref().map(|known| (**known).again()))
+        let known = self.0.get_or_insert_with(|| Arc::new(T::default()));
+        if Arc::get_mut(known).is_none() {
+            // Others remember the same; from here on, not any more.
+            *known = (**known).again();
+        }
+        let known = Arc::get_mut(known).and_then(|known| known.as_any_mut().downcast_mut());
+        // It is a `T` and nobody else's, as made sure above.
+        known.unwrap_or_else(|| unreachable!())
     }
 }
 
@@ -261,7 +261,7 @@ impl PartialEq for Memory {
     fn eq(&self, other: &Memory) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(one), Some(other)) => (**one).is_same(&**other),
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || (**one).is_same(&**other),
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use indexmap::IndexMap;
 use crate::history::{History, Log, Position, Start};
 use crate::hub::{Member, SocketId};
 use crate::patterns::Patterns;
-use crate::protocol::Memory;
+use crate::protocol::{Memory, is_room_name};
 
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -124,6 +125,8 @@ impl Rooms {
             let room = match self.get(name) {
                 Some(room) => room,
                 None if !opens => return None,
+                // The name may be a client's: clients can subscribe to no other.
+                None if !is_room_name(name) => return None,
                 None => self.make(name, Some(self.histories.find(name)?)),
             };
             let mut state = room.lock();
@@ -171,9 +174,29 @@ impl Rooms {
         if spare > 64 && members < spare / 4 {
             state.members.shrink_to(members * 2);
         }
+        // Of a room that never had a message, nothing is remembered: a client could leave any number of them behind.
+        let is_over =
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_spent());
+        let looks_over = is_over(&state);
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
-        members == 0 && !room.is_logged && self.forget(room, |state| state.members.is_empty())
+        looks_over && self.forget(room, is_over)
+    }
+
+    /// Forgets what a room remembers: at once where nobody is there, else when the last member leaves.
+    /// Returns whether the room is gone.
+    pub(crate) fn retire(&self, name: &str) -> bool {
+        let Some(room) = self.get(name) else { return false };
+        let is_over =
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.is_spent());
+        let looks_over = {
+            let mut state = room.lock();
+            if let Some(log) = &mut state.log {
+                log.retire();
+            }
+            is_over(&state)
+        };
+        looks_over && self.forget(&room, is_over)
     }
 
     /// Takes a room out of the map, if it is still over.
@@ -272,6 +295,8 @@ struct JoinedState {
     rooms: HashMap<Arc<str>, Membership>,
     /// The socket has left everything, and joins nothing again.
     gone: bool,
+    /// What it was in then.
+    left: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -351,16 +376,19 @@ impl Joined {
     pub(crate) fn leave_all(&self, rooms: &Rooms, id: SocketId) -> Vec<Arc<str>> {
         let mut state = self.lock();
         state.gone = true;
-        state
-            .rooms
-            .values()
+        // The names alone: a handle of the socket may be kept for long, and what a room remembers is large.
+        let joined = mem::take(&mut state.rooms);
+        state.left = joined.keys().cloned().collect();
+        joined
+            .into_values()
             .filter(|membership| rooms.remove(&membership.room, id))
             .map(|membership| membership.room.name.clone())
             .collect()
     }
 
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        self.lock().rooms.keys().cloned().collect()
+        let state = self.lock();
+        state.rooms.keys().chain(&state.left).cloned().collect()
     }
 
     /// Those that remember.

@@ -120,7 +120,7 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
             allowed.push(Err(too_many(most)));
             continue;
         }
-        let verdict = allow(socket, room).await;
+        let verdict = allow(socket, room, &start).await;
         if is_new && verdict.is_ok() {
             joins.insert(room);
             free -= 1;
@@ -156,11 +156,12 @@ fn too_many(most: usize) -> Error {
 
 /// Whether the client may subscribe to a room; if so, other nodes know by now that this one is
 /// interested in it.
-async fn allow(socket: &Socket, room: &str) -> Result<Joining, Error> {
+async fn allow(socket: &Socket, room: &str, start: &Start) -> Result<Joining, Error> {
     if !is_room_name(room) {
         return Err(Error::forbidden("a room's name is 1 to 256 of [A-Za-z0-9_.:-]"));
     }
-    if !socket.member().is_in(room) {
+    // Who is in already gets no more by asking again, but by `since`: then the server's having joined it is not enough.
+    if !socket.member().is_in(room) || matches!(start, Start::Since { .. }) {
         let rule = socket.io().rules().find(room);
         let rule = rule.ok_or_else(|| Error::forbidden("no rule lets clients into this room"))?;
         rule.check(socket, room).await?;

@@ -16,6 +16,9 @@ use crate::hub::Member;
 use crate::outbox::wake;
 use crate::rooms::Room;
 
+/// So often whoever emits folds what others have evicted meanwhile; the rest is for the next one.
+const FOLDS: usize = 16;
+
 impl Room {
     /// Gives a member what comes next for it, as [`Log::pull`](super::Log::pull) does. Returns whether there is more.
     pub(crate) fn pull(
@@ -26,11 +29,11 @@ impl Room {
         mut give: impl FnMut(Bytes, usize),
     ) -> bool {
         let mut state = self.lock();
-        if member.outbox.is_gated() {
-            // The cursor may have been placed since the writer was told that this room is ready.
-            return true;
-        }
         let (pulled, waiters) = loop {
+            if member.outbox.is_gated() {
+                // The cursor may have been placed since the writer was told that this room is ready.
+                return true;
+            }
             let Some(log) = &mut state.log else { return false };
             match log.pull(member, most, is_last, &mut give) {
                 Pulled::NeedsSnapshot => {
@@ -57,9 +60,10 @@ impl Room {
         pulled == Pulled::More
     }
 
-    /// Folds what is no longer kept, unless somebody is at it, who then goes on with this too.
+    /// Folds what is no longer kept, unless somebody is at it, who then goes on with this too: so far as to be no captive of
+    /// others who emit as fast as it folds.
     pub(crate) fn fold(self: &Arc<Self>) {
-        loop {
+        for _ in 0..FOLDS {
             let now = Instant::now();
             let Some(mut work) = self.lock().log.as_mut().and_then(|log| log.work(now)) else { return };
             work.fold();

@@ -52,6 +52,7 @@ pub(crate) struct Log {
     translated: u64,
     pub(super) snapshot: Option<Snapshot>,
     began: Instant,
+    is_retired: bool,
     /// When the last message came or the last member left.
     used: Instant,
 }
@@ -62,8 +63,8 @@ struct Cursor {
     next: u64,
     /// To be told before anything else.
     gap: Option<(Option<u64>, Option<u64>, Missing)>,
-    /// The value of `wakes` when it parked.
-    parked_at: Option<u64>,
+    /// The value of `wakes` when it parked, and where in the list.
+    parked: Option<(u64, usize)>,
     /// The socket ends: nothing after this number is for it.
     stop: Option<u64>,
     /// What its dialect remembers at this point.
@@ -125,6 +126,7 @@ impl Log {
             snapshot: keep.fold.clone().map(Snapshot::new),
             keep,
             began: now,
+            is_retired: false,
             used: now,
         }
     }
@@ -178,6 +180,7 @@ impl Log {
             self.excepts.push_back((seq, except.into()));
         }
         self.used = now;
+        self.is_retired = false;
         self.evict(now);
         self.wake_parked(&mut wake);
     }
@@ -237,21 +240,18 @@ impl Log {
         if !is_there || matches!(start, Start::Since { .. }) {
             let cursor = self.begin(start);
             self.slowest = self.slowest.min(cursor.next);
-            // Where it is parked it stays so: what is for it wakes it.
-            let parked_at = self.cursors.get(&member.id).and_then(|before| before.parked_at);
-            self.cursors.insert(member.id, Cursor { parked_at, ..cursor });
+            let parked = self.cursors.get(&member.id).and_then(|before| before.parked);
+            self.cursors.insert(member.id, Cursor { parked, ..cursor });
         }
-        let (seq, first, wakes) = (self.ring.last(), self.ring.first(), self.wakes);
+        let (seq, first) = (self.ring.last(), self.ring.first());
         let (mut from, mut has_more) = (seq + 1, false);
-        if let Some(cursor) = self.cursors.get_mut(&member.id) {
+        if let Some(cursor) = self.cursors.get(&member.id) {
             from = cursor.next.max(first);
             has_more = cursor.gap.is_some() || cursor.next <= seq || cursor.next < first;
-            if has_more && cursor.parked_at == Some(wakes) {
-                cursor.parked_at = None;
-                self.parked.retain(|parked| parked.id != member.id);
-            }
         }
-        if !has_more {
+        if has_more {
+            self.unpark(member.id);
+        } else {
             self.park(member);
         }
         // One that moves may have been the slowest.
@@ -277,14 +277,25 @@ impl Log {
             }
             Start::Since { seq, .. } => (seq + 1, None),
         };
-        Cursor { next, gap, parked_at: None, stop: None, memory: Memory::default() }
+        Cursor { next, gap, parked: None, stop: None, memory: Memory::default() }
     }
 
     pub(super) fn park(&mut self, member: &Arc<Member>) {
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
-        if cursor.parked_at != Some(self.wakes) {
-            cursor.parked_at = Some(self.wakes);
+        if cursor.parked.is_none_or(|(wakes, _)| wakes != self.wakes) {
+            cursor.parked = Some((self.wakes, self.parked.len()));
             self.parked.push(member.clone());
+        }
+    }
+
+    /// Takes a member out of the list of those that have everything, if it is there.
+    fn unpark(&mut self, id: SocketId) {
+        let parked = self.cursors.get_mut(&id).and_then(|cursor| cursor.parked.take());
+        let Some((_, index)) = parked.filter(|(wakes, _)| *wakes == self.wakes) else { return };
+        self.parked.swap_remove(index);
+        // The last one has its place now.
+        if let Some(moved) = self.parked.get(index).and_then(|moved| self.cursors.get_mut(&moved.id)) {
+            moved.parked = Some((self.wakes, index));
         }
     }
 
@@ -294,13 +305,24 @@ impl Log {
         if spare > 64 && self.cursors.len() < spare / 4 {
             self.cursors.shrink_to(self.cursors.len() * 2);
         }
-        if let Some(cursor) = self.cursors.remove(&id) {
+        self.unpark(id);
+        if self.cursors.remove(&id).is_some() {
             self.used = now;
-            if cursor.parked_at == Some(self.wakes) {
-                self.parked.retain(|parked| parked.id != id);
-            }
+        }
+        if self.cursors.is_empty() {
+            self.translations = Vec::new();
         }
         mem::take(&mut self.waiters)
+    }
+
+    /// Nothing of it is needed any more once nobody is there.
+    pub(crate) fn retire(&mut self) {
+        self.is_retired = true;
+    }
+
+    /// Whether there is nothing to be remembered.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_retired || self.ring.last() == 0
     }
 
     /// Whether nobody is there, nor was for as long as the history says.
@@ -376,7 +398,7 @@ impl Log {
         let last = cursor.stop.map_or(last, |stop| stop.min(last));
         if cursor.next <= last {
             let to = self.ring.reach(cursor.next, most).min(last);
-            self.give(member, to, give);
+            self.give(member, to, most, give);
         }
         let is_all = self.cursors.get(&member.id).is_none_or(|cursor| cursor.next > last);
         if is_all {
@@ -388,18 +410,17 @@ impl Log {
         if is_all { Pulled::All } else { Pulled::More }
     }
 
-    /// Gives the messages up to `to` that are for this member.
-    fn give(&mut self, member: &Arc<Member>, to: u64, mut give: impl FnMut(Bytes, usize)) {
+    /// Gives the messages up to `to` that are for this member; in another dialect than JSON no more than about `most` bytes.
+    fn give(&mut self, member: &Arc<Member>, to: u64, most: usize, mut give: impl FnMut(Bytes, usize)) {
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
-        let mut next = cursor.next;
-        cursor.next = to + 1;
-        let mut memory = mem::take(&mut cursor.memory);
+        let (mut next, mut memory) = (cursor.next, mem::take(&mut cursor.memory));
         let index = self.excepts.partition_point(|(seq, _)| *seq < next);
         let left_out = self.excepts.range(index..).take_while(|(seq, _)| *seq <= to);
         let left_out: Vec<u64> =
             left_out.filter(|(_, except)| except.contains(&member.id)).map(|(seq, _)| *seq).collect();
+        let mut written = 0;
         for end in left_out.into_iter().chain([to + 1]) {
-            if next < end && member.spoken.place == 0 {
+            if member.spoken.place == 0 && next < end {
                 let mut before = None;
                 self.ring.read(next, end - 1, |slice| {
                     if let Some(before) = before.replace(slice) {
@@ -408,17 +429,22 @@ impl Log {
                 });
                 // Counted with the last of them.
                 give(before.unwrap_or_default(), (end - next) as usize);
-            } else {
-                (next..end).for_each(|seq| {
-                    let frames = self.translate(member, seq, &mut memory);
-                    if !frames.is_empty() {
-                        give(frames, 1);
-                    }
-                });
+                next = end;
             }
+            while next < end && written < most {
+                let frames = self.translate(member, next, &mut memory);
+                written += frames.len();
+                give(frames, 1);
+                next += 1;
+            }
+            if next < end {
+                break;
+            }
+            // The one that it is left out of.
             next = end + 1;
         }
         if let Some(cursor) = self.cursors.get_mut(&member.id) {
+            cursor.next = next.min(to + 1);
             cursor.memory = memory;
         }
     }
@@ -469,8 +495,9 @@ impl Log {
             && !self.waiters.iter().any(|known| known.will_wake(waker))
         {
             if self.waiters.len() == MAX_WAITERS {
-                // Most of them gave up. One that did not asks again when its own time is over.
-                self.waiters.remove(0);
+                // Most of them gave up; one that did not looks again.
+                let oldest = self.waiters.remove(0);
+                self.moved.push(oldest);
             }
             self.waiters.push(waker.clone());
         }

@@ -10,6 +10,9 @@ use crate::protocol::Memory;
 /// far. Who reads further back has it written again: a ring in each dialect could be many times its size.
 const MAX_TRANSLATED: usize = 256 * 1024;
 
+/// And of this many messages: each may have a memory of its own.
+const MAX_RECENT: usize = 512;
+
 /// What an entry takes beside its frames.
 const OVERHEAD: usize = 128;
 
@@ -50,7 +53,8 @@ impl Translation {
         }
         self.bytes += frames.len() + OVERHEAD;
         self.recent.push_back(Translated { seq, before, frames, after });
-        while self.bytes > MAX_TRANSLATED
+        while (self.bytes > MAX_TRANSLATED || self.recent.len() > MAX_RECENT)
+            && self.recent.len() > 1
             && let Some(oldest) = self.recent.pop_front()
         {
             self.bytes -= oldest.frames.len() + OVERHEAD;

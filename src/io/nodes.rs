@@ -39,8 +39,10 @@ impl Io {
         if self.0.adapter.is_local() {
             return;
         }
+        // Outside of a runtime it waits until something else becomes of the room.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (io, room) = (self.clone(), room.to_owned());
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             if let Err(error) = io.0.interests.settle(&io.0.hub, &room).await {
                 tracing::warn!(%error, room, "the adapter was not told of a room");
             }

@@ -162,3 +162,42 @@ async fn a_room_that_nobody_needs_any_more_is_gone_and_another_life_follows() {
     until("the last member has left", || server.io.stats().logs == 0).await;
     assert_eq!((server.io.stats().members, server.io.rooms_list().len()), (0, 0));
 }
+
+#[tokio::test]
+async fn a_client_that_comes_and_goes_leaves_no_rooms_behind() {
+    let server = server(History::default()).await;
+    let mut client = server.client().await;
+    for n in 0..50 {
+        client.request("subscribe", json!(format!("log:{n}"))).await.unwrap();
+        client.request("unsubscribe", json!(format!("log:{n}"))).await.unwrap();
+    }
+    assert_eq!(server.io.stats().logs, 0, "nothing was said in them");
+    for name in ["log:with space", &format!("log:{}", "x".repeat(300)), "log:\"quoted\""] {
+        server.io.to(name).emit("n", 1).await.unwrap();
+    }
+    assert_eq!(server.io.stats().logs, 0, "nor is there a room that none could subscribe to");
+    server.io.to("log:1").emit("n", 1).await.unwrap();
+    assert_eq!(server.io.stats().logs, 1);
+}
+
+#[tokio::test]
+async fn a_room_that_is_to_be_forgotten_goes_with_its_last_member() {
+    let server = server(History::default()).await;
+    let mut client = server.client_in("log").await;
+    server.io.to("log").emit("n", 1).await.unwrap();
+    server.io.room("log").forget();
+    assert_eq!(client.next().await["data"], 1, "who is there misses nothing");
+    assert_eq!(server.io.stats().logs, 1);
+    client.request("unsubscribe", json!("log")).await.unwrap();
+    until("it is gone", || server.io.stats().logs == 0).await;
+    server.io.to("log").emit("n", 2).await.unwrap();
+    assert_eq!(server.io.room("log").last_seq(), 1, "another life");
+    server.io.room("log").forget();
+    assert_eq!(server.io.stats().logs, 0, "at once where nobody is there");
+    client.request("subscribe", json!("log")).await.unwrap();
+    server.io.to("log").emit("n", 3).await.unwrap();
+    server.io.room("log").forget();
+    server.io.to("log").emit("n", 4).await.unwrap();
+    client.request("unsubscribe", json!("log")).await.unwrap();
+    assert_eq!(server.io.stats().logs, 1, "a message lets it live on");
+}

@@ -254,3 +254,22 @@ async fn who_leaves_and_comes_again_begins_anew() {
     assert_eq!(seqs(&frames[acks[2] + 1..]), [19, 20]);
     client.expect_nothing().await;
 }
+
+#[tokio::test]
+async fn who_was_joined_by_the_server_reads_no_past_that_no_rule_lets_it() {
+    let server = Server::new().await;
+    // No rule lets clients into these rooms.
+    server.io.rooms("closed").history(History::default());
+    server.io.to("closed").emit("n", "secret").await.unwrap();
+    let mut client = server.client().await;
+    server.socket(&client).join("closed").await.unwrap();
+    let epoch = server.io.room("closed").epoch().unwrap();
+    for epoch in [&*epoch, "another"] {
+        let place = json!({"room": "closed", "since": 0, "epoch": epoch});
+        let refused = client.request("subscribe", place).await.unwrap_err();
+        assert_eq!(refused["code"], "forbidden");
+    }
+    server.io.to("closed").emit("n", "news").await.unwrap();
+    let frame = client.next().await;
+    assert_eq!((&frame["seq"], &frame["data"]), (&json!(2), &json!("news")), "what comes is for it");
+}

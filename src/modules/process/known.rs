@@ -165,8 +165,8 @@ impl Registry {
     }
 
     /// Takes those out that have ended and are no longer to be told: the oldest above the number, and those whose time
-    /// is up. `forget` is called for each, before another run of its id can begin.
-    pub(super) fn expire(&self, settings: &Settings, mut forget: impl FnMut(&str)) {
+    /// is up. Returns their ids.
+    pub(super) fn expire(&self, settings: &Settings) -> Vec<String> {
         let mut known = self.lock();
         let mut ended: Vec<_> =
             known.iter().filter_map(|(id, known)| known.ended_at().map(|at| (at, id.clone()))).collect();
@@ -175,9 +175,9 @@ impl Registry {
         let is_over = |at: &Instant| at.elapsed() >= settings.keep_for;
         let expired = ended.into_iter().enumerate().filter(|(index, (at, _))| *index < surplus || is_over(at));
         let ids: Vec<String> = expired.map(|(_, (_, id))| id).collect();
-        for id in ids {
-            known.remove(&id);
-            forget(&id);
+        for id in &ids {
+            known.remove(id);
         }
+        ids
     }
 }

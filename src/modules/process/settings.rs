@@ -37,7 +37,7 @@ impl Default for Settings {
             profiles: HashMap::new(),
             rule: None,
             adopt_orphans: true,
-            history: Some(History::bytes(4 * 1024 * 1024)),
+            history: Some(History::bytes(4 * 1024 * 1024).idle(Duration::from_secs(24 * 60 * 60))),
         }
     }
 }
@@ -124,8 +124,9 @@ impl Settings {
     // ---- output and ends
 
     /// What is kept of each process's output and statuses, for those who come late or come back: the history of the rooms
-    /// `process:*`, with that of earlier runs of the same id. Default 4 MiB. It is forgotten with the process, when that is
-    /// [no longer listed](Settings::keep_ended).
+    /// `process:*`, with that of earlier runs of the same id. Default 4 MiB each. It is forgotten with the process, when that is
+    /// [no longer listed](Settings::keep_ended) and nobody watches it, and after [a day](History::idle) without a word
+    /// from it or a viewer.
     #[must_use]
     pub fn history(self, history: History) -> Settings {
         Settings { history: Some(history), ..self }

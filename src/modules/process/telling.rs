@@ -105,8 +105,10 @@ impl Processes {
 
     /// Forgets those that ended long ago, or before many others. Nothing else does, and nothing of them is left after it.
     pub(super) fn forget_old(&self) {
-        // Its output goes with it.
-        self.shared.registry.expire(&self.shared.settings, |id| self.io.room(&room(id)).clear());
+        // Its output goes with it, once nobody is there to see it.
+        for id in self.shared.registry.expire(&self.shared.settings) {
+            self.io.room(&room(&id)).forget();
+        }
     }
 
     fn in_turn<R>(&self, id: &str, tell: impl FnOnce() -> Option<R>) -> Option<R> {
