@@ -119,9 +119,17 @@ impl Run {
         viewers.iter().for_each(|viewer| hub.connect(&viewer.member));
         // The room is there from the start, whoever is in it.
         let mut run = Run { hub, viewers, excepts: Vec::new(), epoch: "".into(), count, folds };
-        run.publish(0, None);
-        run.epoch = run.hub.rooms().with("log", false, |_, state| state.log.as_ref().unwrap().epoch().clone()).unwrap();
+        run.revive();
         run
+    }
+
+    /// A room in which nothing was said goes with its last member: then another life of it begins.
+    fn revive(&mut self) {
+        if self.last() == 0 && self.viewers.iter().all(|viewer| viewer.next.is_none()) {
+            self.publish(0, None);
+        }
+        let epoch = |state: &mut crate::rooms::RoomState| state.log.as_ref().unwrap().epoch().clone();
+        self.epoch = self.hub.rooms().with("log", false, |_, state| epoch(state)).unwrap();
     }
 
     fn last(&self) -> u64 {
@@ -281,8 +289,6 @@ impl Run {
             Step::Clear => {
                 self.hub.rooms().get("log").unwrap().clear();
                 self.excepts.clear();
-                let epoch = |state: &mut crate::rooms::RoomState| state.log.as_ref().unwrap().epoch().clone();
-                self.epoch = self.hub.rooms().with("log", false, |_, state| epoch(state)).unwrap();
                 for viewer in self.viewers.iter_mut().filter(|viewer| viewer.next.is_some()) {
                     (viewer.next, viewer.is_new) = (Some(1), true);
                 }
@@ -299,6 +305,7 @@ impl Run {
                 prop_assert_eq!(Arc::strong_count(&gone.member), 1, "nobody keeps it");
             }
         }
+        self.revive();
         Ok(())
     }
 }
