@@ -60,7 +60,8 @@ impl Default for History {
 }
 
 impl History {
-    /// Keeps so many bytes of messages: of their frames as JSON clients get them, 33 bytes and more beside their payload.
+    /// Keeps so many bytes of messages: of their frames as JSON clients get them, 33 bytes and more beside their payload, and 16
+    /// bytes for each socket that a message leaves out. Beside that the ring takes 16 bytes a message, and no more than two blocks of 64 KiB.
     pub fn bytes(bytes: usize) -> History {
         History { bytes, count: usize::MAX, ttl: None, idle: None, is_live_only: false, fold: None }
     }

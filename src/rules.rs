@@ -105,7 +105,9 @@ impl<'a> RoomRule<'a> {
     /// are cursors in it: they get the past and then the present without a gap or a double, a slow one costs nobody
     /// anything, and `emit` waits for none. Who may subscribe is said beside it.
     ///
-    /// It holds for rooms that are made from now on. Which pattern says who may subscribe and which one what is kept are
+    /// It holds for rooms that are made from now on: by the first member or the first message, so that an application that emits to
+    /// names of its clients' choosing had better check them. Such a room outlives its members, for as long as
+    /// [`History::idle`] says. Each node numbers for itself: a client goes on by `since` at the node that it was at. Which pattern says who may subscribe and which one what is kept are
     /// found each on their own. A [`volatile`](crate::Broadcast::volatile) broadcast is not kept, nor is a
     /// [`request`](crate::Broadcast::request).
     pub fn history(self, history: History) -> Self {
