@@ -83,7 +83,8 @@ impl Known {
     }
 
     fn ended_at(&self) -> Option<Instant> {
-        self.duration.filter(|_| self.status.is_end()).map(|duration| self.started + duration)
+        // Those left behind can be ended as long as it is listed: it is listed as long as there are any.
+        self.duration.filter(|_| self.status.is_end() && !self.leaves).map(|duration| self.started + duration)
     }
 
     fn info(&self, id: &str) -> Info {
@@ -105,11 +106,11 @@ impl Registry {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an id for a process that is to be started here. Returns the name of its run.
+    /// Takes an id for a process that is to be started here, if as many as run leave a place. Returns the name of its run.
     pub(super) fn begin(
         &self,
         id: &str,
-        max_running: usize,
+        is_full: impl FnOnce(usize) -> bool,
         prepare: impl FnOnce(&mut Known),
     ) -> Result<String, ProcessError> {
         let mut known = self.lock();
@@ -117,7 +118,7 @@ impl Registry {
         if before.is_some_and(|known| !known.status.is_end()) {
             return Err(ProcessError::AlreadyRunning);
         }
-        if known.values().filter(|known| known.runs_here()).count() >= max_running {
+        if is_full(known.values().filter(|known| known.runs_here()).count()) {
             return Err(ProcessError::TooMany);
         }
         let mut new = Known::new(before.map(|known| known.turn.clone()).unwrap_or_default());

@@ -126,7 +126,9 @@ impl Processes {
             known.reins = Some(Reins { end, grace: manner.grace, group: None });
             known.input = Some(input);
         };
-        let run = self.shared.registry.begin(id, settings.max_running, prepare)?;
+        // Those left behind have places too: else background jobs could be piled up without bound.
+        let is_full = |running| running + self.shared.counts.borrow().left >= settings.max_running;
+        let run = self.shared.registry.begin(id, is_full, prepare)?;
         let started = match command.spawn((tree::MARK, &tree::mark(&run))) {
             Ok(started) => started,
             Err(error) => {
