@@ -218,7 +218,7 @@ impl Pump {
                 }
                 Step::DrainOver => match self.kill_at {
                     // What it has started was told to end as well, and has the same grace.
-                    Some(kill_at) if self.tree.count().await > 0 => drained_by = Some(kill_at + drain),
+                    Some(kill_at) if self.tree.count().await > 0 => drained_by = Some(later(kill_at, drain)),
                     _ => {
                         self.sweep().await;
                         return;
@@ -325,8 +325,13 @@ pub(super) async fn at(instant: Option<Instant>) {
     }
 }
 
-/// The time after a while; one that the clock cannot tell is a year.
+/// The time after a while.
 pub(super) fn after(time: Duration) -> Instant {
+    later(Instant::now(), time)
+}
+
+/// A while after another time; one that the clock cannot tell is a year.
+fn later(from: Instant, time: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    Instant::now() + time.min(YEAR)
+    from + time.min(YEAR)
 }
