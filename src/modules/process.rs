@@ -63,7 +63,8 @@
 //! | `process_kill` | `{processId, graceMs?}` | `SIGNAL` | `null`: it is told to end |
 //!
 //! `processId` is 1 to 128 of `[A-Za-z0-9_.-]`; without one, `process_start` makes it. `params` is an object, checked by the
-//! [`Profile`]; `cwd` and `env` are refused where the profile does not leave them to clients. A signal goes to the process group;
+//! [`Profile`]; `cwd` and `env` are refused where the profile does not leave them to clients. A signal goes to the process group,
+//! and to nobody once the process itself has ended, whatever holds its output open;
 //! `process_kill` reaches everyone whom the process has started: SIGTERM, and after the grace (at most 10 min; without one the
 //! [command's](Command::grace)) SIGKILL.
 //!

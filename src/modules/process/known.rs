@@ -46,7 +46,7 @@ pub(super) struct Reins {
     pub(super) end: watch::Sender<Option<tokio::time::Instant>>,
     /// How long it has for that, where nobody says.
     pub(super) grace: Duration,
-    /// Its process group, and the process that leads it.
+    /// Its process group, and the process that leads it: from its start until that has been awaited.
     pub(super) group: Option<u32>,
 }
 
@@ -75,6 +75,14 @@ impl Known {
     /// How it is ended, as long as there is somebody to end.
     pub(super) fn reins(&self) -> Option<&Reins> {
         self.reins.as_ref().filter(|_| self.leaves || !self.status.is_end())
+    }
+
+    /// The process itself has been awaited. From here on the number of its group may be used again.
+    pub(super) fn is_awaited(&mut self) {
+        self.stop_the_clock();
+        if let Some(reins) = &mut self.reins {
+            reins.group = None;
+        }
     }
 
     /// How long it ran is how long until it ended, whatever came after.
@@ -149,14 +157,14 @@ impl Registry {
     }
 
     pub(super) fn signal(&self, id: &str, signal: Signal) -> Result<(), ProcessError> {
-        // Under the lock: once its end has been told, its group may be that of another.
+        // Under the lock: once it has been awaited, its group may be that of another.
         self.running(id, |known| {
             let group = known.reins.as_ref().and_then(|reins| reins.group).and_then(|pid| i32::try_from(pid).ok());
-            if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
-                // It may have ended this moment.
-                let _ = rustix::process::kill_process_group(group, signal.unix());
-            }
-        })
+            let group = group.and_then(rustix::process::Pid::from_raw).ok_or(ProcessError::NotRunning)?;
+            // It may have ended this moment.
+            let _ = rustix::process::kill_process_group(group, signal.unix());
+            Ok(())
+        })?
     }
 
     pub(super) fn list(&self) -> Vec<Info> {

@@ -179,7 +179,8 @@ impl Processes {
     /// Sends a signal to its process group: to it and to what it has started, but for those that left the group.
     ///
     /// # Errors
-    /// [`NotRunning`](ProcessError::NotRunning).
+    /// [`NotRunning`](ProcessError::NotRunning), also where the process itself has ended and its output is still awaited:
+    /// what it left behind is reached by [`kill`](Processes::kill) only.
     pub fn signal(&self, id: &str, signal: Signal) -> Result<(), ProcessError> {
         self.shared.registry.signal(id, signal)
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::command::{Manner, Started};
 use super::input::Writer;
+use super::known::Known;
 use super::outputs::Outputs;
 use super::telling::{Ending, log};
 use super::tree::Tree;
@@ -199,10 +200,11 @@ impl Pump {
                 Step::Output(None) | Step::Sent => {}
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
+                    // At once: whoever signals meanwhile would meet another's group.
+                    self.processes.shared.registry.of_run(&self.id, &self.run, Known::is_awaited);
                     self.tree.leader_is_gone();
                     // Those who are orphans now are known from here on, even if they end soon.
                     self.left_behind = Some(self.tree.count().boxed());
-                    self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.stop_the_clock());
                     drained_by = Some(after(drain));
                     time_is_up = None;
                 }
