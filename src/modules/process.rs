@@ -77,7 +77,7 @@
 //! | `busy` | [as many](Settings::max_running) run, or have left somebody behind, as may; [as much](Settings::input_queue) input waits as may |
 //! | `too_large` | a piece of input that would never fit into the queue |
 //! | `stdin_closed` | the process [reads no input](Command::input), or no more |
-//! | `not_started` | the program could not be started; the message says why, and so is the room told |
+//! | `not_started` | the program could not be started; the message says why, without the server's paths, and so is the room told |
 //!
 //! # How a run ends
 //!

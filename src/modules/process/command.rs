@@ -192,8 +192,8 @@ impl Command {
         Manner { mode: self.mode, pause: self.pause, time_limit: self.time_limit, grace: self.grace }
     }
 
-    /// Starts it with one more variable. The error says what is wrong with what.
-    pub(super) fn spawn(self, mark: (&str, &str)) -> io::Result<Started> {
+    /// Starts it with one more variable.
+    pub(super) fn spawn(self, mark: (&str, &str)) -> Result<Started, NotStarted> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.args).kill_on_drop(true).process_group(0);
         self.environment.apply(&mut command);
@@ -221,25 +221,25 @@ impl Command {
         Ok(Started { child, stdin, stdout, stderr })
     }
 
-    /// The kernel says `No such file or directory` of a program, its interpreter and its directory alike.
-    fn explained(&self, error: io::Error) -> io::Error {
-        let program = self.program.to_string_lossy();
-        let cwd = self.cwd.as_deref().filter(|cwd| !cwd.is_dir());
-        let what = match cwd {
-            Some(cwd) => format!("its directory `{}`", cwd.display()),
-            None => match self.found() {
-                None => format!("`{program}` was not found"),
-                Some(path) if path.is_dir() => format!("`{}` is a directory", path.display()),
-                Some(path) if !is_executable(&path) => {
-                    format!("`{}` may not be executed", path.display())
-                }
-                Some(path) if error.kind() == io::ErrorKind::NotFound => {
-                    format!("`{}` has an interpreter that was not found", path.display())
-                }
-                Some(path) => format!("`{}`", path.display()),
-            },
+    /// The kernel says `No such file or directory` of a program, its interpreter and its directory alike. Clients learn
+    /// which it was, and no path of the server's.
+    fn explained(&self, error: io::Error) -> NotStarted {
+        let program = Path::new(&self.program);
+        if let Some(cwd) = self.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
+            let detail = format!("its directory `{}` was not found: {error}", cwd.display());
+            return NotStarted { reason: format!("its directory was not found: {error}"), detail };
+        }
+        let found = self.found();
+        let what = match &found {
+            None => " was not found",
+            Some(path) if path.is_dir() => " is a directory",
+            Some(path) if !is_executable(path) => " may not be executed",
+            Some(_) if error.kind() == io::ErrorKind::NotFound => " has an interpreter that was not found",
+            Some(_) => "",
         };
-        io::Error::new(error.kind(), format!("{what}: {error}"))
+        let name = Path::new(program.file_name().unwrap_or_default()).display();
+        let path = found.as_deref().unwrap_or(program).display();
+        NotStarted { reason: format!("`{name}`{what}: {error}"), detail: format!("`{path}`{what}: {error}") }
     }
 
     /// Where the program is.
@@ -265,6 +265,21 @@ pub(super) struct Manner {
     pub(super) pause: Option<Pace>,
     pub(super) time_limit: Option<Duration>,
     pub(super) grace: Duration,
+}
+
+/// Why a program could not be started.
+pub(super) struct NotStarted {
+    /// As clients are told.
+    pub(super) reason: String,
+    /// With the server's paths.
+    pub(super) detail: String,
+}
+
+impl From<io::Error> for NotStarted {
+    /// One of the server's own, such as that there are no descriptors left.
+    fn from(error: io::Error) -> NotStarted {
+        NotStarted { reason: error.to_string(), detail: error.to_string() }
+    }
 }
 
 pub(super) type Pipe = Box<dyn AsyncRead + Send + Unpin>;

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::command::Command;
+use super::command::{Command, NotStarted};
 use super::known::{Known, Registry, Reins};
 use super::profile::Choices;
 use super::pump::{self, Pump};
@@ -131,10 +131,10 @@ impl Processes {
         let run = self.shared.registry.begin(id, is_full, prepare)?;
         let started = match command.spawn((tree::MARK, &tree::mark(&run))) {
             Ok(started) => started,
-            Err(error) => {
-                let reason = error.to_string();
+            Err(NotStarted { reason, detail }) => {
+                tracing::warn!(id, detail, "a process could not start");
                 tokio::spawn(sent(self.tell(id, Status::Failed(reason.clone()), Ending::default())));
-                return Err(ProcessError::NotStarted(reason));
+                return Err(ProcessError::NotStarted { reason, detail });
             }
         };
         // At once: it marks the process before that has started others.
