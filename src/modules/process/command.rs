@@ -1,8 +1,12 @@
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -46,6 +50,8 @@ pub struct Command {
     program: OsString,
     args: Vec<OsString>,
     cwd: Option<PathBuf>,
+    /// Keeps the directory open that `cwd` names by its descriptor.
+    held: Option<Arc<File>>,
     environment: Environment,
     input: bool,
     merge: bool,
@@ -63,6 +69,7 @@ impl Command {
             program: program.into(),
             args: Vec::new(),
             cwd: None,
+            held: None,
             environment: Environment::default(),
             input: false,
             merge: false,
@@ -97,6 +104,7 @@ impl Command {
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Command {
         self.cwd = Some(cwd.into());
+        self.held = None;
         self
     }
 
@@ -187,6 +195,20 @@ impl Command {
         self.cwd.as_deref()
     }
 
+    /// Whether where it runs decides which program that is.
+    pub(super) fn is_relative(&self) -> bool {
+        Path::new(&self.program).is_relative() && self.program.as_encoded_bytes().contains(&b'/')
+    }
+
+    /// It runs in a directory that is open, and in no other that has its name by then.
+    #[cfg(target_os = "linux")]
+    pub(super) fn cwd_held(mut self, directory: File) -> Command {
+        // The child has the descriptor as well, until it becomes the program.
+        self.cwd = Some(named(&directory));
+        self.held = Some(Arc::new(directory));
+        self
+    }
+
     /// What concerns its output and its end.
     pub(super) fn manner(&self) -> Manner {
         Manner { mode: self.mode, pause: self.pause, time_limit: self.time_limit, grace: self.grace }
@@ -252,6 +274,12 @@ impl Command {
         let path = self.environment.get("PATH").map(OsStr::to_owned).or_else(|| std::env::var_os("PATH"))?;
         std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
     }
+}
+
+/// By what name an open file can be reached, in this process and in one that it forks.
+#[cfg(target_os = "linux")]
+pub(super) fn named(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn is_executable(path: &Path) -> bool {
