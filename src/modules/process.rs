@@ -63,7 +63,8 @@
 //! | `process_kill` | `{processId, graceMs?}` | `SIGNAL` | `null`: it is told to end |
 //!
 //! `processId` is 1 to 128 of `[A-Za-z0-9_.-]`; without one, `process_start` makes it. `params` is an object, checked by the
-//! [`Profile`]; `cwd` and `env` are refused where the profile does not leave them to clients. A signal goes to the process group;
+//! [`Profile`]; `cwd` and `env` are refused where the profile does not leave them to clients. A signal goes to the process group,
+//! and to nobody once the process itself has ended, whatever holds its output open;
 //! `process_kill` reaches everyone whom the process has started: SIGTERM, and after the grace (at most 10 min; without one the
 //! [command's](Command::grace)) SIGKILL.
 //!
@@ -73,15 +74,16 @@
 //! | `invalid_payload` | `details.path` says where: `processId`, `params.n`, `signal`, `data`… |
 //! | `not_found` | no process of this id runs; there is no such profile |
 //! | `already_running` | a process of this id runs |
-//! | `busy` | [as many](Settings::max_running) run as may; [as much](Settings::input_queue) input waits as may |
+//! | `busy` | [as many](Settings::max_running) run, or have left somebody behind, as may; [as much](Settings::input_queue) input waits as may |
 //! | `too_large` | a piece of input that would never fit into the queue |
 //! | `stdin_closed` | the process [reads no input](Command::input), or no more |
-//! | `not_started` | the program could not be started; the message says why, and so is the room told |
+//! | `not_started` | the program could not be started; the message says why, without the server's paths, and so is the room told |
 //!
 //! # How a run ends
 //!
 //! By itself: its status is told once its output has been read to the end, or the drain is over. What it left behind in the
-//! background lives on, and can still be ended by [`Processes::kill`] as long as the process is listed.
+//! background lives on; what that prints is read and thrown away. As long as it lives, the process is listed, has one of the
+//! [places](Settings::max_running) of those that run, and can be ended by [`Processes::kill`], unless its id was used again.
 //!
 //! By [`Processes::kill`], `process_kill`, a [time limit](Command::time_limit) or [`Io::shutdown`](crate::Io::shutdown) (grace 500 ms):
 //! everyone whom it has started gets SIGTERM, and who is left after the grace is stopped and killed. Its status is told when
@@ -101,7 +103,7 @@
 //! | what | default | set by |
 //! | --- | --- | --- |
 //! | output that is kept, for each | 4 MiB | [`Settings::history`] |
-//! | processes that run at a time | 64 | [`Settings::max_running`] |
+//! | processes that run, or have left somebody behind, at a time | 64 | [`Settings::max_running`] |
 //! | ended ones that are listed | 64, for 10 min | [`Settings::keep_ended`], [`keep_ended_for`](Settings::keep_ended_for) |
 //! | input that waits, for each | 256 messages, 1 MiB | [`Settings::input_queue`] |
 //! | output awaited after the end | 500 ms | [`Settings::drain`] |

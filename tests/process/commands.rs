@@ -76,13 +76,17 @@ async fn what_cannot_start_says_why() {
         (Command::new(folder.path()), format!("`{}` is a directory: Permission denied", folder.path().display())),
         (Command::new(&plain), format!("`{}` may not be executed: Permission denied", plain.display())),
         (Command::new(&bad), format!("`{}` has an interpreter that was not found: No such file", bad.display())),
-        (sh("true").cwd(&missing), format!("its directory `{}`: No such file", missing.display())),
+        (sh("true").cwd(&missing), format!("its directory `{}` was not found: No such file", missing.display())),
         (Command::new("a\0b"), "nul byte".to_owned()),
     ];
     for (command, expected) in cases {
         let refused = processes.spawn("p", command).unwrap_err();
-        let ProcessError::NotStarted(reason) = &refused else { panic!("{refused:?}") };
-        assert!(reason.contains(&expected), "{reason} instead of {expected}");
+        let ProcessError::NotStarted { reason, detail } = &refused else { panic!("{refused:?}") };
+        assert!(detail.contains(&expected), "{detail} instead of {expected}");
+        // Clients are told the same but for the paths.
+        let parent = format!("{}/", folder.path().parent().unwrap().display());
+        let told = eventwire::Error::from(refused.clone()).message().to_owned();
+        assert!(told.ends_with(reason) && !told.contains(&parent), "{told}");
     }
 }
 

@@ -47,8 +47,42 @@ async fn an_orphan_that_never_stops_printing_does_not_keep_the_run_alive() {
     let run = processes.spawn("p", sh("yes & sleep 0.3")).unwrap();
     assert_eq!(within("its end", run.ended()).await, Status::Exited(0));
     assert!(processes.list()[0].bytes > 1000, "it has printed much: {:?}", processes.list());
-    // Its pipe has no reader any more, which ends `yes`.
     drop(server);
+}
+
+#[tokio::test]
+async fn what_is_left_behind_goes_on_printing_and_nobody_is_sent_it() {
+    let (server, processes) = start(Settings::default().drain(ms(50))).await;
+    let mut viewer = server.client_in("process:p").await;
+    let folder = Folder::new();
+    let file = folder.file("printed");
+    // Many times what a pipe holds, to both outputs. Neither stands still, nor is ended by a pipe without a reader.
+    let prints = "head -c 1000000 /dev/zero && head -c 1000000 /dev/zero >&2";
+    let line = format!("(sleep 1; {prints} && echo yes > {}; sleep 1000) & echo hi", file.display());
+    processes.spawn("p", sh(line)).unwrap();
+    let seen = Seen::whole(&mut viewer, "p").await;
+    assert_eq!((&seen.last()["drained"], seen.out_text().as_str()), (&false.into(), "hi\n"));
+    until("all is printed", || std::fs::read_to_string(&file).is_ok_and(|text| text == "yes\n")).await;
+    viewer.expect_nothing().await;
+    assert_eq!(processes.list()[0].bytes, 3);
+    processes.kill("p", ms(0)).unwrap();
+    until("nobody is left", || processes.kill("p", ms(0)).is_err()).await;
+}
+
+#[tokio::test]
+async fn who_has_left_somebody_behind_keeps_its_place_and_is_listed() {
+    let (_server, processes) = start(Settings::default().drain(ms(50)).max_running(2).keep_ended(0)).await;
+    for id in ["a", "b"] {
+        processes.spawn(id, sh("sleep 1000 & true")).unwrap().ended().await;
+    }
+    assert_eq!(processes.spawn("c", sh("true")).err(), Some(ProcessError::TooMany));
+    assert_eq!(processes.list().len(), 2, "they can still be ended");
+    processes.kill("a", ms(0)).unwrap();
+    until("a place is free", || processes.list().len() == 1).await;
+    // Its own job ends before it, so that the place is free as soon as its end is told.
+    until("c runs", || processes.spawn("c", sh("sleep 0.01 & wait")).is_ok()).await;
+    until("c has ended", || processes.list().len() == 1).await;
+    until("and has left nobody behind", || processes.spawn("d", sh("true")).is_ok()).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eventwire::Error;
-use eventwire::process::{ProcessError, Processes, Run, Settings, Status};
+use eventwire::process::{ProcessError, Processes, Run, Settings, Signal, Status};
 
 use crate::support::*;
 use crate::watch::*;
@@ -145,6 +145,20 @@ async fn orphans_are_killed_while_their_output_is_awaited() {
     ready.processes.kill("p", ms(1000)).unwrap();
     let seen = ready.ended().await;
     assert_eq!((&seen.last()["exitCode"], &seen.last()["drained"]), (&2.into(), &true.into()));
+}
+
+#[tokio::test]
+async fn nobody_is_signalled_by_the_group_of_one_that_was_awaited() {
+    // Its number may be another's by now; those left of the run are reached by a kill.
+    let line = "sleep 1000 & echo $!; echo $$; echo ready; exit 2";
+    let ready = Ready::with(Settings::default().drain(DEADLINE), line).await;
+    let (job, own) = (ready.seen.pids()[0], ready.seen.pids()[1]);
+    until("the process itself has been awaited", || state_and_parent(own).is_none()).await;
+    let refused = || ready.processes.signal("p", Signal::CONT) == Err(ProcessError::NotRunning);
+    until("it is not found", refused).await;
+    assert!(is_alive(job), "its job lives");
+    ready.processes.kill("p", ms(0)).unwrap();
+    ready.ended().await;
 }
 
 #[tokio::test]

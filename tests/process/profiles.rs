@@ -226,6 +226,22 @@ async fn the_directory_is_below_the_one_that_the_server_gives() {
 }
 
 #[tokio::test]
+async fn the_process_has_no_descriptor_of_the_directory() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.file("a")).unwrap();
+    let mut bench = Bench::new(Profile::from(sh("readlink /proc/$$/fd/*; true")).client_cwd(folder.path())).await;
+    bench.start(json!({"cwd": "a"})).await.unwrap();
+    let printed = Seen::whole(&mut bench.client, "p").await.out_text();
+    assert!(printed.contains("pipe:") && !printed.contains(folder.path().to_str().unwrap()), "{printed}");
+}
+
+#[test]
+#[should_panic(expected = "by a relative path")]
+fn the_directory_does_not_choose_the_program() {
+    let _ = Profile::new("./run.sh").client_cwd("/tmp");
+}
+
+#[tokio::test]
 async fn variables_are_those_that_are_named() {
     let mut bench =
         Bench::new(Profile::from(sh("echo \"$LEVEL $OTHER\"")).client_env(["LEVEL", "EVENTWIRE_RUN"])).await;

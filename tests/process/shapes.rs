@@ -86,7 +86,7 @@ async fn what_cannot_start_has_failed_with_the_reason() {
     ];
     for (what, command, expected) in commands {
         let refused = processes.spawn("p", command).unwrap_err();
-        let ProcessError::NotStarted(reason) = &refused else { panic!("{what}: {refused:?}") };
+        let ProcessError::NotStarted { reason, .. } = &refused else { panic!("{what}: {refused:?}") };
         assert!(reason.contains(expected), "{what}: {reason}");
         let seen = Seen::whole(&mut viewer, "p").await;
         assert_eq!(seen.last()["status"], "failed", "{what}");

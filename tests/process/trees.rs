@@ -163,6 +163,23 @@ fn of_run(run: &str) -> Vec<i32> {
 }
 
 #[tokio::test]
+async fn many_of_a_run_take_none_of_the_servers_descriptors() {
+    let (_server, processes) = start(Settings::default().drain(ms(50))).await;
+    let run = processes.spawn("p", sh("for n in $(seq 300); do sleep 1000 & done")).unwrap();
+    let name = run.run().to_owned();
+    within("its end", run.ended()).await;
+    assert_eq!(of_run(&name).len(), 300, "all were looked at, and live");
+    // Those by which other tests wait for their own processes are fewer.
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = links.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let handles = links.filter(|link| link.to_string_lossy().contains("pidfd")).count();
+    assert!(handles < 200, "{handles}");
+    processes.kill("p", ms(0)).unwrap();
+    until("nobody is left", || processes.kill("p", ms(0)).is_err()).await;
+    assert_eq!(of_run(&name), Vec::<i32>::new());
+}
+
+#[tokio::test]
 async fn others_are_left_alone() {
     // A child of the application's own, in its group and out of it, and another run.
     let mut own = std::process::Command::new("sleep").arg("1000").spawn().unwrap();

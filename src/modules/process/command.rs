@@ -1,8 +1,12 @@
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -46,6 +50,8 @@ pub struct Command {
     program: OsString,
     args: Vec<OsString>,
     cwd: Option<PathBuf>,
+    /// Keeps the directory open that `cwd` names by its descriptor.
+    held: Option<Arc<File>>,
     environment: Environment,
     input: bool,
     merge: bool,
@@ -63,6 +69,7 @@ impl Command {
             program: program.into(),
             args: Vec::new(),
             cwd: None,
+            held: None,
             environment: Environment::default(),
             input: false,
             merge: false,
@@ -97,6 +104,7 @@ impl Command {
     #[must_use]
     pub fn cwd(mut self, cwd: impl Into<PathBuf>) -> Command {
         self.cwd = Some(cwd.into());
+        self.held = None;
         self
     }
 
@@ -187,13 +195,27 @@ impl Command {
         self.cwd.as_deref()
     }
 
+    /// Whether where it runs decides which program that is.
+    pub(super) fn is_relative(&self) -> bool {
+        Path::new(&self.program).is_relative() && self.program.as_encoded_bytes().contains(&b'/')
+    }
+
+    /// It runs in a directory that is open, and in no other that has its name by then.
+    #[cfg(target_os = "linux")]
+    pub(super) fn cwd_held(mut self, directory: File) -> Command {
+        // The child has the descriptor as well, until it becomes the program.
+        self.cwd = Some(named(&directory));
+        self.held = Some(Arc::new(directory));
+        self
+    }
+
     /// What concerns its output and its end.
     pub(super) fn manner(&self) -> Manner {
         Manner { mode: self.mode, pause: self.pause, time_limit: self.time_limit, grace: self.grace }
     }
 
-    /// Starts it with one more variable. The error says what is wrong with what.
-    pub(super) fn spawn(self, mark: (&str, &str)) -> io::Result<Started> {
+    /// Starts it with one more variable.
+    pub(super) fn spawn(self, mark: (&str, &str)) -> Result<Started, NotStarted> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.args).kill_on_drop(true).process_group(0);
         self.environment.apply(&mut command);
@@ -221,25 +243,25 @@ impl Command {
         Ok(Started { child, stdin, stdout, stderr })
     }
 
-    /// The kernel says `No such file or directory` of a program, its interpreter and its directory alike.
-    fn explained(&self, error: io::Error) -> io::Error {
-        let program = self.program.to_string_lossy();
-        let cwd = self.cwd.as_deref().filter(|cwd| !cwd.is_dir());
-        let what = match cwd {
-            Some(cwd) => format!("its directory `{}`", cwd.display()),
-            None => match self.found() {
-                None => format!("`{program}` was not found"),
-                Some(path) if path.is_dir() => format!("`{}` is a directory", path.display()),
-                Some(path) if !is_executable(&path) => {
-                    format!("`{}` may not be executed", path.display())
-                }
-                Some(path) if error.kind() == io::ErrorKind::NotFound => {
-                    format!("`{}` has an interpreter that was not found", path.display())
-                }
-                Some(path) => format!("`{}`", path.display()),
-            },
+    /// The kernel says `No such file or directory` of a program, its interpreter and its directory alike. Clients learn
+    /// which it was, and no path of the server's.
+    fn explained(&self, error: io::Error) -> NotStarted {
+        let program = Path::new(&self.program);
+        if let Some(cwd) = self.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
+            let detail = format!("its directory `{}` was not found: {error}", cwd.display());
+            return NotStarted { reason: format!("its directory was not found: {error}"), detail };
+        }
+        let found = self.found();
+        let what = match &found {
+            None => " was not found",
+            Some(path) if path.is_dir() => " is a directory",
+            Some(path) if !is_executable(path) => " may not be executed",
+            Some(_) if error.kind() == io::ErrorKind::NotFound => " has an interpreter that was not found",
+            Some(_) => "",
         };
-        io::Error::new(error.kind(), format!("{what}: {error}"))
+        let name = Path::new(program.file_name().unwrap_or_default()).display();
+        let path = found.as_deref().unwrap_or(program).display();
+        NotStarted { reason: format!("`{name}`{what}: {error}"), detail: format!("`{path}`{what}: {error}") }
     }
 
     /// Where the program is.
@@ -254,6 +276,12 @@ impl Command {
     }
 }
 
+/// By what name an open file can be reached, in this process and in one that it forks.
+#[cfg(target_os = "linux")]
+pub(super) fn named(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }
@@ -265,6 +293,21 @@ pub(super) struct Manner {
     pub(super) pause: Option<Pace>,
     pub(super) time_limit: Option<Duration>,
     pub(super) grace: Duration,
+}
+
+/// Why a program could not be started.
+pub(super) struct NotStarted {
+    /// As clients are told.
+    pub(super) reason: String,
+    /// With the server's paths.
+    pub(super) detail: String,
+}
+
+impl From<io::Error> for NotStarted {
+    /// One of the server's own, such as that there are no descriptors left.
+    fn from(error: io::Error) -> NotStarted {
+        NotStarted { reason: error.to_string(), detail: error.to_string() }
+    }
 }
 
 pub(super) type Pipe = Box<dyn AsyncRead + Send + Unpin>;

@@ -15,8 +15,13 @@ pub enum ProcessError {
     AlreadyRunning,
     /// As many run as [may](super::Settings::max_running).
     TooMany,
-    /// It could not start; its room is told `failed` with the same reason.
-    NotStarted(String),
+    /// It could not start.
+    NotStarted {
+        /// Why, as its room and clients are told: without the server's paths.
+        reason: String,
+        /// The same with the paths, as it is logged.
+        detail: String,
+    },
     /// No process of this id runs.
     NotRunning,
     /// There is no profile of this name.
@@ -37,7 +42,7 @@ impl fmt::Display for ProcessError {
             ProcessError::InvalidId => write!(f, "a process's id is 1 to {MAX_ID} of [A-Za-z0-9_.-]"),
             ProcessError::AlreadyRunning => f.write_str("a process of this id runs"),
             ProcessError::TooMany => f.write_str("as many processes run as may"),
-            ProcessError::NotStarted(reason) => write!(f, "it could not start: {reason}"),
+            ProcessError::NotStarted { detail, .. } => write!(f, "it could not start: {detail}"),
             ProcessError::NotRunning => f.write_str("no process of this id runs"),
             ProcessError::UnknownProfile(name) => write!(f, "there is no profile `{name}`"),
             ProcessError::Refused(error) => f.write_str(error.message()),
@@ -57,7 +62,9 @@ impl From<ProcessError> for Error {
             ProcessError::InvalidId => invalid("processId", message),
             ProcessError::AlreadyRunning => Error::new("already_running", message),
             ProcessError::TooMany | ProcessError::InputFull => Error::new(code::BUSY, message),
-            ProcessError::NotStarted(_) => Error::new("not_started", message),
+            ProcessError::NotStarted { reason, .. } => {
+                Error::new("not_started", format!("it could not start: {reason}"))
+            }
             ProcessError::NotRunning | ProcessError::UnknownProfile(_) => Error::new(code::NOT_FOUND, message),
             ProcessError::Refused(error) => error,
             ProcessError::StdinClosed => Error::new("stdin_closed", message),

@@ -46,7 +46,7 @@ pub(super) struct Reins {
     pub(super) end: watch::Sender<Option<tokio::time::Instant>>,
     /// How long it has for that, where nobody says.
     pub(super) grace: Duration,
-    /// Its process group, and the process that leads it.
+    /// Its process group, and the process that leads it: from its start until that has been awaited.
     pub(super) group: Option<u32>,
 }
 
@@ -77,13 +77,22 @@ impl Known {
         self.reins.as_ref().filter(|_| self.leaves || !self.status.is_end())
     }
 
+    /// The process itself has been awaited. From here on the number of its group may be used again.
+    pub(super) fn is_awaited(&mut self) {
+        self.stop_the_clock();
+        if let Some(reins) = &mut self.reins {
+            reins.group = None;
+        }
+    }
+
     /// How long it ran is how long until it ended, whatever came after.
     pub(super) fn stop_the_clock(&mut self) {
         self.duration.get_or_insert_with(|| self.started.elapsed());
     }
 
     fn ended_at(&self) -> Option<Instant> {
-        self.duration.filter(|_| self.status.is_end()).map(|duration| self.started + duration)
+        // Those left behind can be ended as long as it is listed: it is listed as long as there are any.
+        self.duration.filter(|_| self.status.is_end() && !self.leaves).map(|duration| self.started + duration)
     }
 
     fn info(&self, id: &str) -> Info {
@@ -105,11 +114,11 @@ impl Registry {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an id for a process that is to be started here. Returns the name of its run.
+    /// Takes an id for a process that is to be started here, if as many as run leave a place. Returns the name of its run.
     pub(super) fn begin(
         &self,
         id: &str,
-        max_running: usize,
+        is_full: impl FnOnce(usize) -> bool,
         prepare: impl FnOnce(&mut Known),
     ) -> Result<String, ProcessError> {
         let mut known = self.lock();
@@ -117,7 +126,7 @@ impl Registry {
         if before.is_some_and(|known| !known.status.is_end()) {
             return Err(ProcessError::AlreadyRunning);
         }
-        if known.values().filter(|known| known.runs_here()).count() >= max_running {
+        if is_full(known.values().filter(|known| known.runs_here()).count()) {
             return Err(ProcessError::TooMany);
         }
         let mut new = Known::new(before.map(|known| known.turn.clone()).unwrap_or_default());
@@ -148,14 +157,14 @@ impl Registry {
     }
 
     pub(super) fn signal(&self, id: &str, signal: Signal) -> Result<(), ProcessError> {
-        // Under the lock: once its end has been told, its group may be that of another.
+        // Under the lock: once it has been awaited, its group may be that of another.
         self.running(id, |known| {
             let group = known.reins.as_ref().and_then(|reins| reins.group).and_then(|pid| i32::try_from(pid).ok());
-            if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
-                // It may have ended this moment.
-                let _ = rustix::process::kill_process_group(group, signal.unix());
-            }
-        })
+            let group = group.and_then(rustix::process::Pid::from_raw).ok_or(ProcessError::NotRunning)?;
+            // It may have ended this moment.
+            let _ = rustix::process::kill_process_group(group, signal.unix());
+            Ok(())
+        })?
     }
 
     pub(super) fn list(&self) -> Vec<Info> {

@@ -105,6 +105,12 @@ impl Outputs {
         None
     }
 
+    /// Reads what comes, for ever, and sends nothing of it.
+    pub(super) async fn discard(mut self) {
+        tokio::join!(self.stdout.discard(), self.stderr.discard());
+        std::future::pending().await
+    }
+
     fn source(&mut self, stream: Stream) -> &mut Source {
         match stream {
             Stream::Stdout => &mut self.stdout,

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::command::Command;
+use super::command::{Command, NotStarted};
 use super::known::{Known, Registry, Reins};
 use super::profile::Choices;
 use super::pump::{self, Pump};
@@ -126,13 +126,15 @@ impl Processes {
             known.reins = Some(Reins { end, grace: manner.grace, group: None });
             known.input = Some(input);
         };
-        let run = self.shared.registry.begin(id, settings.max_running, prepare)?;
+        // Those left behind have places too: else background jobs could be piled up without bound.
+        let is_full = |running| running + self.shared.counts.borrow().left >= settings.max_running;
+        let run = self.shared.registry.begin(id, is_full, prepare)?;
         let started = match command.spawn((tree::MARK, &tree::mark(&run))) {
             Ok(started) => started,
-            Err(error) => {
-                let reason = error.to_string();
+            Err(NotStarted { reason, detail }) => {
+                tracing::warn!(id, detail, "a process could not start");
                 tokio::spawn(sent(self.tell(id, Status::Failed(reason.clone()), Ending::default())));
-                return Err(ProcessError::NotStarted(reason));
+                return Err(ProcessError::NotStarted { reason, detail });
             }
         };
         // At once: it marks the process before that has started others.
@@ -177,7 +179,8 @@ impl Processes {
     /// Sends a signal to its process group: to it and to what it has started, but for those that left the group.
     ///
     /// # Errors
-    /// [`NotRunning`](ProcessError::NotRunning).
+    /// [`NotRunning`](ProcessError::NotRunning), also where the process itself has ended and its output is still awaited:
+    /// what it left behind is reached by [`kill`](Processes::kill) only.
     pub fn signal(&self, id: &str, signal: Signal) -> Result<(), ProcessError> {
         self.shared.registry.signal(id, signal)
     }

@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::Command;
+#[cfg(target_os = "linux")]
+use super::command::named;
 use super::error::{forbidden, invalid};
 use super::param::Param;
 use crate::Result;
@@ -75,8 +79,15 @@ impl Profile {
 
     /// Clients may choose the directory in which it runs: this one, which is the default, or one below it. A link that leads
     /// out of it is refused.
+    ///
+    /// On Linux, the server must be able to read the directory that is chosen; it is opened before it is judged, and the
+    /// process runs in that one, whatever has its name by then.
+    ///
+    /// # Panics
+    /// When the program is a relative path with a slash (`./run.sh`): whoever chooses the directory would choose the program.
     #[must_use]
     pub fn client_cwd(self, root: impl Into<PathBuf>) -> Profile {
+        assert!(!self.command.is_relative(), "clients may not choose the directory of a program by a relative path");
         Profile { root: Some(root.into()), ..self }
     }
 
@@ -110,9 +121,7 @@ impl Profile {
                 }
             }
         }
-        if let Some(cwd) = self.directory(&command, choices.cwd)? {
-            command = command.cwd(cwd);
-        }
+        command = self.directed(command, choices.cwd)?;
         for (name, value) in choices.env {
             if !self.env.contains(&name) {
                 return Err(forbidden(&format!("env.{name}"), "this variable is not for clients"));
@@ -125,23 +134,40 @@ impl Profile {
         Ok(command)
     }
 
-    /// Where it runs, if that is not what the command says.
-    fn directory(&self, command: &Command, chosen: Option<String>) -> Result<Option<PathBuf>> {
+    /// Says where it runs.
+    fn directed(&self, command: Command, chosen: Option<String>) -> Result<Command> {
         let Some(root) = &self.root else {
             return match chosen {
                 Some(_) => Err(forbidden("cwd", "the directory is not for clients to choose")),
-                None => Ok(None),
+                None => Ok(command),
             };
         };
         let Some(chosen) = chosen else {
-            return Ok(command.working_directory().is_none().then(|| root.clone()));
+            let is_free = command.working_directory().is_none();
+            return Ok(if is_free { command.cwd(root) } else { command });
         };
         // One answer for all that is no directory below it: nobody learns what lies elsewhere.
-        let refused = || forbidden("cwd", "no directory below the one that clients may choose in");
-        let root = root.canonicalize().map_err(|_| refused())?;
-        let directory = root.join(chosen).canonicalize().map_err(|_| refused())?;
-        if directory.starts_with(&root) && directory.is_dir() { Ok(Some(directory)) } else { Err(refused()) }
+        below(command, root, &chosen)
+            .ok_or_else(|| forbidden("cwd", "no directory below the one that clients may choose in"))
     }
+}
+
+/// Lets it run in a directory, if that is at or below the root.
+#[cfg(target_os = "linux")]
+fn below(command: Command, root: &Path, chosen: &str) -> Option<Command> {
+    let root = root.canonicalize().ok()?;
+    // With the dot, it is a directory or nothing: to open a pipe would wait for its other end.
+    let directory = File::open(root.join(chosen).join(".")).ok()?;
+    // Where it is, however its path is changed from here on.
+    let is_below = named(&directory).read_link().ok()?.starts_with(&root);
+    is_below.then(|| command.cwd_held(directory))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn below(command: Command, root: &Path, chosen: &str) -> Option<Command> {
+    let root = root.canonicalize().ok()?;
+    let directory = root.join(chosen).canonicalize().ok()?;
+    (directory.starts_with(&root) && directory.is_dir()).then(|| command.cwd(directory))
 }
 
 /// What a client may choose beside the parameters, where the profile lets it.
@@ -179,5 +205,30 @@ impl fmt::Debug for Recipe {
             Recipe::Profile(profile) => profile.fmt(f),
             Recipe::Function(_) => f.write_str("Function"),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn it_runs_in_the_directory_that_was_judged() {
+        let folder = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
+        let (root, outside) = (folder.join("root"), folder.join("outside"));
+        std::fs::create_dir_all(root.join("a")).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        let root = root.canonicalize().unwrap();
+        let command = below(Command::new("pwd").arg("-P"), &root, "a").unwrap();
+        // Between the check and the start.
+        std::fs::rename(root.join("a"), root.join("b")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("a")).unwrap();
+        let started = command.spawn(("MARK", "")).ok().unwrap();
+        let mut printed = String::new();
+        started.stdout.unwrap().read_to_string(&mut printed).await.unwrap();
+        assert_eq!(printed, format!("{}\n", root.join("b").display()));
+        assert!(below(Command::new("pwd"), &root, "a").is_none(), "it leads out by now");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

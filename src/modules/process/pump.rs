@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::command::{Manner, Started};
 use super::input::Writer;
+use super::known::Known;
 use super::outputs::Outputs;
 use super::telling::{Ending, log};
 use super::tree::Tree;
@@ -64,33 +65,35 @@ enum Step {
     DrainOver,
 }
 
-/// Counts a run among those that run, and then among those that have left somebody behind.
+/// Counts a run among those that run, and among those that have left somebody behind.
 struct Counted {
     processes: Processes,
-    has_ended: bool,
+    runs: bool,
+    leaves: bool,
 }
 
 impl Counted {
     fn new(processes: &Processes) -> Counted {
         processes.shared.counts.send_modify(|counts| counts.running += 1);
-        Counted { processes: processes.clone(), has_ended: false }
+        Counted { processes: processes.clone(), runs: true, leaves: false }
+    }
+
+    fn leaves(&mut self) {
+        self.leaves = true;
+        self.processes.shared.counts.send_modify(|counts| counts.left += 1);
     }
 
     fn has_ended(&mut self) {
-        self.has_ended = true;
-        self.processes.shared.counts.send_modify(|counts| {
-            counts.running -= 1;
-            counts.left += 1;
-        });
+        self.runs = false;
+        self.processes.shared.counts.send_modify(|counts| counts.running -= 1);
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let has_ended = self.has_ended;
         self.processes.shared.counts.send_modify(|counts| {
-            let count = if has_ended { &mut counts.left } else { &mut counts.running };
-            *count -= 1;
+            counts.running -= usize::from(self.runs);
+            counts.left -= usize::from(self.leaves);
         });
     }
 }
@@ -138,15 +141,32 @@ impl Pump {
             None => Status::Failed("its end was lost".into()),
         };
         let ending = Ending { reason: self.reason, drained: Some(self.outputs.is_ended()) };
+        let leaves = self.leaves_somebody().await;
+        if leaves {
+            // Before the end is told: whoever is told of it finds that no place has become free.
+            self.counted.leaves();
+            self.is_reachable(true);
+        }
         self.sending = self.processes.tell(&self.id, ended.clone(), ending);
         sent(&mut self.sending).await;
         self.counted.has_ended();
         status.send_replace(ended);
-        if let Some(left_behind) = self.left_behind.take()
-            && left_behind.await > 0
-        {
-            self.watch_over_those_left().await;
+        if leaves {
+            let none = Outputs::new(None, None, self.manner.mode);
+            let outputs = std::mem::replace(&mut self.outputs, none);
+            // Whoever goes on printing would otherwise stand still once its pipe is full, or die of one without a reader.
+            tokio::select! {
+                () = self.watch_over_those_left() => {}
+                () = outputs.discard() => {}
+            }
         }
+    }
+
+    /// Whether somebody is left whom it has started.
+    async fn leaves_somebody(&mut self) -> bool {
+        let Some(left_behind) = self.left_behind.take() else { return false };
+        // By now they may have ended too.
+        left_behind.await > 0 && self.tree.count().await > 0
     }
 
     /// Sends the output until it has ended and been read, or is no longer awaited.
@@ -180,10 +200,11 @@ impl Pump {
                 Step::Output(None) | Step::Sent => {}
                 Step::Exit(ended) => {
                     self.exit = Some(ended);
+                    // At once: whoever signals meanwhile would meet another's group.
+                    self.processes.shared.registry.of_run(&self.id, &self.run, Known::is_awaited);
                     self.tree.leader_is_gone();
                     // Those who are orphans now are known from here on, even if they end soon.
                     self.left_behind = Some(self.tree.count().boxed());
-                    self.processes.shared.registry.of_run(&self.id, &self.run, |known| known.stop_the_clock());
                     drained_by = Some(after(drain));
                     time_is_up = None;
                 }
@@ -199,7 +220,7 @@ impl Pump {
                 }
                 Step::DrainOver => match self.kill_at {
                     // What it has started was told to end as well, and has the same grace.
-                    Some(kill_at) if self.tree.count().await > 0 => drained_by = Some(kill_at + drain),
+                    Some(kill_at) if self.tree.count().await > 0 => drained_by = Some(later(kill_at, drain)),
                     _ => {
                         self.sweep().await;
                         return;
@@ -264,7 +285,6 @@ impl Pump {
         tokio::pin!(closing);
         let mut pause = Duration::from_millis(100);
         while self.tree.count().await > 0 {
-            self.is_reachable(true);
             let end = tokio::select! {
                 () = sleep(pause) => {
                     pause = (pause * 2).min(LOOK);
@@ -307,8 +327,13 @@ pub(super) async fn at(instant: Option<Instant>) {
     }
 }
 
-/// The time after a while; one that the clock cannot tell is a year.
+/// The time after a while.
 pub(super) fn after(time: Duration) -> Instant {
+    later(Instant::now(), time)
+}
+
+/// A while after another time; one that the clock cannot tell is a year.
+fn later(from: Instant, time: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    Instant::now() + time.min(YEAR)
+    from + time.min(YEAR)
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::error::invalid;
 use super::processes::Shared;
 use super::profile::Choices;
-use super::{Command, Info, Processes, Rights, Signal, check_id};
+use super::{Command, Info, ProcessError, Processes, Rights, Run, Signal, check_id};
 use crate::{Error, Io, Result, Socket, code};
 
 /// A longer grace is this one.
@@ -108,12 +108,14 @@ impl Asking {
                 self.demand(&id, Rights::START).await?;
                 let choices = Choices { cwd: start.cwd, env: start.env.unwrap_or_default() };
                 let params = start.params.map_or(Value::Null, Value::Object);
-                self.processes.start_with(&id, &profile, params, choices)?
+                let processes = self.processes.clone();
+                blocking(move || processes.start_with(&id, &profile, params, choices)).await?
             }
             (None, Some(words)) => {
                 self.demand(&id, Rights::COMMAND).await?;
                 let command = free(words, start.cwd, start.env.unwrap_or_default(), start.input)?;
-                self.processes.spawn(&id, command)?
+                let processes = self.processes.clone();
+                blocking(move || processes.spawn(&id, command)).await?
             }
             (None, None) => return Err(invalid("profile", "there is neither a profile nor a command")),
             (Some(_), Some(_)) => return Err(invalid("command", "there is a profile as well")),
@@ -171,6 +173,15 @@ impl Asking {
         id.truncate(16);
         id
     }
+}
+
+/// Starts one on a thread that may block: to look at directories may take long, as where they are on the network.
+async fn blocking<F>(start: F) -> Result<Run>
+where
+    F: FnOnce() -> Result<Run, ProcessError> + std::marker::Send + 'static,
+{
+    let started = tokio::task::spawn_blocking(start).await;
+    Ok(started.map_err(|_| Error::new(code::INTERNAL, "it could not be started"))??)
 }
 
 fn refused() -> Error {

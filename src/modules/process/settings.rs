@@ -97,7 +97,8 @@ impl Settings {
 
     // ---- limits
 
-    /// How many processes run at a time; one more is `busy`. Default 64.
+    /// How many processes run at a time; one more is `busy`. Default 64. One that has ended counts as long as somebody
+    /// lives whom it has left behind.
     #[must_use]
     pub fn max_running(self, count: usize) -> Settings {
         Settings { max_running: count, ..self }
@@ -109,7 +110,8 @@ impl Settings {
         Settings { input: InputLimits { messages, bytes }, ..self }
     }
 
-    /// How many processes that have ended are still told by [`Processes::list`]. Default 64.
+    /// How many processes that have ended are still told by [`Processes::list`]. Default 64, beside those that have left
+    /// somebody behind who lives.
     #[must_use]
     pub fn keep_ended(self, count: usize) -> Settings {
         Settings { keep: count, ..self }

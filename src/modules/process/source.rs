@@ -86,6 +86,14 @@ impl Source {
         }
     }
 
+    /// Reads to the end of the output, and keeps nothing of it.
+    pub(super) async fn discard(&mut self) {
+        self.buffer = Vec::new();
+        let Some(mut pipe) = self.pipe.take() else { return };
+        let mut waste = vec![0; 8 * 1024];
+        while let Ok(1..) = pipe.read(&mut waste).await {}
+    }
+
     /// What was held back is sent as it is.
     pub(super) fn release(&mut self) {
         self.whole = self.buffer.len();

@@ -5,8 +5,6 @@
 //! by having been seen before, or by the mark in its environment.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::process::{
@@ -41,10 +39,10 @@ pub(crate) struct Walk {
     members: HashMap<i32, Member>,
 }
 
+/// It holds no handle of the kernel's: a run of thousands would take all the server's descriptors.
 struct Member {
+    /// With the pid, it names this very process.
     start: u64,
-    /// Names this very process, however its pid is used later. `None` where there are no descriptors left.
-    handle: Option<OwnedFd>,
     is_dead: bool,
     is_stopped: bool,
 }
@@ -73,14 +71,8 @@ impl Walk {
                 self.members.remove(&pid);
                 continue;
             }
-            let member = match self.members.entry(pid) {
-                Place::Occupied(known) => known.into_mut(),
-                Place::Vacant(free) => {
-                    let Some(member) = Member::new(pid, entry) else { continue };
-                    free.insert(member)
-                }
-            };
-            member.is_dead = entry.is_dead;
+            let new = Member { start: entry.start, is_dead: false, is_stopped: false };
+            self.members.entry(pid).or_insert(new).is_dead = entry.is_dead;
         }
         if !self.is_leader_awaited
             && let Some(leader) = self.leader
@@ -183,24 +175,18 @@ impl Walk {
 }
 
 impl Member {
-    /// `None` if it is gone already.
-    fn new(pid: i32, entry: Entry) -> Option<Member> {
-        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        // The handle may have become that of another who has the pid by now.
-        if table::entry(pid)?.start != entry.start {
-            return None;
-        }
-        Some(Member { start: entry.start, handle, is_dead: entry.is_dead, is_stopped: false })
-    }
-
     /// It may have ended meanwhile, or may not be ours to signal: the next look tells.
     fn signal(&self, pid: i32, signal: Signal) {
-        if let Some(handle) = &self.handle {
-            let _ = pidfd_send_signal(handle, signal.unix());
-        } else if table::entry(pid).is_some_and(|entry| entry.start == self.start)
-            && let Some(pid) = Pid::from_raw(pid)
-        {
-            let _ = rustix::process::kill_process(pid, signal.unix());
+        let Some(named) = Pid::from_raw(pid) else { return };
+        // First the handle, then the look: if it has the pid now, it had it when the handle was made.
+        let handle = pidfd_open(named, PidfdFlags::empty());
+        if table::entry(pid).is_none_or(|entry| entry.start != self.start) {
+            return;
         }
+        let _ = match handle {
+            Ok(handle) => pidfd_send_signal(handle, signal.unix()),
+            // An old kernel, or no descriptor left.
+            Err(_) => rustix::process::kill_process(named, signal.unix()),
+        };
     }
 }
