@@ -1,10 +1,10 @@
 //! Rooms, their members and what they remember: one mutex a room, a sharded map of rooms, and the index back from a member to
 //! its rooms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -19,6 +19,10 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// So many that joins of different rooms seldom meet.
 const SHARDS: usize = 64;
+
+/// A client can leave any number of rooms behind in which nothing was ever said. So many of them are kept: who lost its
+/// connection before the first message is to find the same room again.
+const MAX_SILENT: usize = 4096;
 
 /// A room with its members.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ impl Room {
 pub(crate) struct Rooms {
     /// Which rooms are to remember.
     pub(crate) histories: Patterns<Arc<History>>,
+    /// Rooms that remember, but have neither members nor messages; some may have got either meanwhile.
+    silent: Mutex<VecDeque<Weak<Room>>>,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
 }
@@ -97,6 +103,7 @@ impl Rooms {
     pub(crate) fn new() -> Rooms {
         Rooms {
             histories: Patterns::default(),
+            silent: Mutex::default(),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
         }
@@ -166,7 +173,7 @@ impl Rooms {
 
     /// Takes a member out of a room, and the room out of the map when that was the last one.
     /// Returns whether the room is gone.
-    fn remove(&self, room: &Room, id: SocketId) -> bool {
+    fn remove(&self, room: &Arc<Room>, id: SocketId) -> bool {
         let mut state = room.lock();
         state.members.swap_remove(&id);
         let waiters = state.log.as_mut().map(|log| log.remove(id, Instant::now())).unwrap_or_default();
@@ -174,13 +181,30 @@ impl Rooms {
         if spare > 64 && members < spare / 4 {
             state.members.shrink_to(members * 2);
         }
-        // Of a room that never had a message, nothing is remembered: a client could leave any number of them behind.
         let is_over =
-            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_spent());
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_retired());
         let looks_over = is_over(&state);
+        let is_silent = state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0);
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
+        if is_silent {
+            self.keep_silent(room);
+        }
         looks_over && self.forget(room, is_over)
+    }
+
+    /// Keeps a room with neither members nor messages for who comes back to it; too many of them, and the oldest are forgotten.
+    fn keep_silent(&self, room: &Arc<Room>) {
+        let oldest = {
+            let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+            silent.push_back(Arc::downgrade(room));
+            (silent.len() > MAX_SILENT).then(|| silent.pop_front()).flatten().and_then(|room| room.upgrade())
+        };
+        if let Some(oldest) = oldest {
+            self.forget(&oldest, |state| {
+                state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0)
+            });
+        }
     }
 
     /// Forgets what a room remembers: at once where nobody is there, else when the last member leaves.
@@ -188,7 +212,7 @@ impl Rooms {
     pub(crate) fn retire(&self, name: &str) -> bool {
         let Some(room) = self.get(name) else { return false };
         let is_over =
-            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.is_spent());
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.is_retired());
         let looks_over = {
             let mut state = room.lock();
             if let Some(log) = &mut state.log {

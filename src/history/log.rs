@@ -320,9 +320,8 @@ impl Log {
         self.is_retired = true;
     }
 
-    /// Whether there is nothing to be remembered.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.is_retired || self.ring.last() == 0
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
     }
 
     /// Whether nobody is there, nor was for as long as the history says.
