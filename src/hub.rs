@@ -320,7 +320,8 @@ impl Hub {
                     log.append(message.event, message.data, &except, Instant::now(), |member| {
                         wakers.extend(member.outbox.push_ready(room));
                     });
-                    delivered.members += log.members() - except.iter().filter(|id| log.has(**id)).count();
+                    let excepted = except.iter().filter(|id| state.members.contains_key(*id)).count();
+                    delivered.members += state.members.len() - excepted;
                     if message.lag.is_some_and(|most| log.lags(most, None)) {
                         delivered.lagging.push(room.clone());
                     }

@@ -517,8 +517,8 @@ impl Io {
     }
 
     /// Forgets what a room remembers.
-    pub(crate) fn retire(&self, room: &str) {
-        if self.0.hub.rooms().retire(room) {
+    pub(crate) fn forget(&self, room: &str) {
+        if self.0.hub.rooms().forget(room) {
             self.settle(room);
         }
     }

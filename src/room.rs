@@ -91,7 +91,7 @@ impl<'a> RoomLog<'a> {
     /// Forgets the room: at once where it has no members, else when the last one leaves. They miss nothing by that. A message that
     /// is emitted before lets it live on.
     pub fn forget(&self) {
-        self.io.retire(self.name);
+        self.io.forget(self.name);
     }
 
     /// Forgets all messages and begins another life of the room, with the number 1. Its members stay, and are told by a `gap` of

@@ -182,7 +182,7 @@ impl Rooms {
             state.members.shrink_to(members * 2);
         }
         let is_over =
-            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_retired());
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_forgotten());
         let looks_over = is_over(&state);
         let is_silent = state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0);
         drop(state);
@@ -190,7 +190,7 @@ impl Rooms {
         if is_silent {
             self.keep_silent(room);
         }
-        looks_over && self.forget(room, is_over)
+        looks_over && self.take_out(room, is_over)
     }
 
     /// Keeps a room with neither members nor messages for who comes back to it; too many of them, and the oldest are forgotten.
@@ -201,7 +201,7 @@ impl Rooms {
             (silent.len() > MAX_SILENT).then(|| silent.pop_front()).flatten().and_then(|room| room.upgrade())
         };
         if let Some(oldest) = oldest {
-            self.forget(&oldest, |state| {
+            self.take_out(&oldest, |state| {
                 state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0)
             });
         }
@@ -209,22 +209,22 @@ impl Rooms {
 
     /// Forgets what a room remembers: at once where nobody is there, else when the last member leaves.
     /// Returns whether the room is gone.
-    pub(crate) fn retire(&self, name: &str) -> bool {
+    pub(crate) fn forget(&self, name: &str) -> bool {
         let Some(room) = self.get(name) else { return false };
         let is_over =
-            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.is_retired());
+            |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.is_forgotten());
         let looks_over = {
             let mut state = room.lock();
             if let Some(log) = &mut state.log {
-                log.retire();
+                log.forget();
             }
             is_over(&state)
         };
-        looks_over && self.forget(&room, is_over)
+        looks_over && self.take_out(&room, is_over)
     }
 
     /// Takes a room out of the map, if it is still over.
-    fn forget(&self, room: &Room, is_over: impl FnOnce(&RoomState) -> bool) -> bool {
+    fn take_out(&self, room: &Room, is_over: impl FnOnce(&RoomState) -> bool) -> bool {
         // The map's lock comes before the room's; someone may have joined between.
         let mut shard = self.shard(&room.name);
         let mut state = room.lock();
@@ -252,7 +252,7 @@ impl Rooms {
                     }
                     is_over(&state)
                 };
-                if looks_over && self.forget(&room, is_over) {
+                if looks_over && self.take_out(&room, is_over) {
                     gone.push(room.name.clone());
                 } else {
                     room.fold();

@@ -102,8 +102,8 @@ impl<'a> RoomRule<'a> {
     }
 
     /// These rooms remember: each message that is emitted to one gets a number, `seq`, and is kept as `history` says. Members
-    /// are cursors in it: they get the past and then the present without a gap or a double, a slow one costs nobody
-    /// anything, and `emit` waits for none. Who may subscribe is said beside it.
+    /// are cursors in it: they get the past and then the present without a gap or a double, a slow one holds up
+    /// nobody, and `emit` waits for none. Who may subscribe is said beside it.
     ///
     /// It holds for rooms that are made from now on: by the first member or the first message, so that an application that emits to
     /// names of its clients' choosing had better check them. Such a room outlives its members, for as long as

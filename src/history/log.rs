@@ -52,7 +52,7 @@ pub(crate) struct Log {
     translated: u64,
     pub(super) snapshot: Option<Snapshot>,
     began: Instant,
-    is_retired: bool,
+    is_forgotten: bool,
     /// When the last message came or the last member left.
     used: Instant,
 }
@@ -126,7 +126,7 @@ impl Log {
             snapshot: keep.fold.clone().map(Snapshot::new),
             keep,
             began: now,
-            is_retired: false,
+            is_forgotten: false,
             used: now,
         }
     }
@@ -180,7 +180,7 @@ impl Log {
             self.excepts.push_back((seq, except.into()));
         }
         self.used = now;
-        self.is_retired = false;
+        self.is_forgotten = false;
         self.evict(now);
         self.wake_parked(&mut wake);
     }
@@ -316,12 +316,12 @@ impl Log {
     }
 
     /// Nothing of it is needed any more once nobody is there.
-    pub(crate) fn retire(&mut self) {
-        self.is_retired = true;
+    pub(crate) fn forget(&mut self) {
+        self.is_forgotten = true;
     }
 
-    pub(crate) fn is_retired(&self) -> bool {
-        self.is_retired
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.is_forgotten
     }
 
     /// Whether nobody is there, nor was for as long as the history says.
@@ -506,14 +506,6 @@ impl Log {
     /// Those that waited for the slowest member, which has moved.
     pub(super) fn take_moved(&mut self) -> Vec<Waker> {
         mem::take(&mut self.moved)
-    }
-
-    pub(crate) fn members(&self) -> usize {
-        self.cursors.len()
-    }
-
-    pub(crate) fn has(&self, id: SocketId) -> bool {
-        self.cursors.contains_key(&id)
     }
 }
 
