@@ -1,5 +1,6 @@
 //! The shapes of handlers, and what they may answer.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -69,6 +70,14 @@ where
 pub trait IntoAck {
     /// The answer to the request.
     fn into_ack(self) -> Answer;
+
+    /// The Rust type of what is answered, for [`Io::events`](crate::Io::events); `None` where that is not known before.
+    fn ack_type() -> Option<&'static str>
+    where
+        Self: Sized,
+    {
+        Some(type_name::<Self>())
+    }
 }
 
 /// An answer on its way.
@@ -141,6 +150,10 @@ impl IntoAck for Answer {
     fn into_ack(self) -> Answer {
         self
     }
+
+    fn ack_type() -> Option<&'static str> {
+        None
+    }
 }
 
 impl<T: Serialize, E: IntoError> IntoAck for Result<T, E> {
@@ -153,6 +166,10 @@ impl<T: Serialize, E: IntoError> IntoAck for Result<T, E> {
             },
             Err(error) => Answer::error(error),
         }
+    }
+
+    fn ack_type() -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 }
 
@@ -231,6 +248,11 @@ impl<T: IntoAck> Ack<T> {
         Ack(answer.into_ack(), PhantomData)
     }
 
+    /// This error, now.
+    pub fn error(error: impl IntoError) -> Ack<T> {
+        Ack(Answer::error(error), PhantomData)
+    }
+
     /// What the future answers, when it does: the handler ends and the lane is free, while the
     /// future runs on as a task of the socket's. The handler's timeout holds for it; when the
     /// socket is gone it has `drainTimeout` to end.
@@ -242,9 +264,13 @@ impl<T: IntoAck> Ack<T> {
     }
 }
 
-impl<T> IntoAck for Ack<T> {
+impl<T: IntoAck> IntoAck for Ack<T> {
     fn into_ack(self) -> Answer {
         self.0
+    }
+
+    fn ack_type() -> Option<&'static str> {
+        T::ack_type()
     }
 }
 
@@ -269,6 +295,14 @@ pub struct AnyEvent {
 pub struct RawEvent(Packet);
 
 impl RawEvent {
+    pub(crate) fn new(packet: &Packet) -> RawEvent {
+        RawEvent(packet.clone())
+    }
+
+    pub(crate) fn packet(&self) -> &Packet {
+        &self.0
+    }
+
     /// The event's name.
     pub fn event(&self) -> &str {
         self.0.event()
@@ -307,13 +341,20 @@ fn invalid_payload<T: DeserializeOwned>(packet: &Packet) -> Error {
     }
 }
 
-/// A handler whose types are forgotten.
+/// The Rust types of a payload, and of its answer where that is known.
+pub(crate) type Types = (&'static str, Option<&'static str>);
+
+/// A handler whose types are forgotten, but for their names.
 pub(crate) trait Call: Send + Sync {
+    fn types(&self) -> Types {
+        ("", None)
+    }
+
     /// Starts it; an `Err` refuses the payload.
     fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error>;
 }
 
-fn answer<Fut>(future: Fut) -> BoxFuture<Answer>
+pub(crate) fn answer<Fut>(future: Fut) -> BoxFuture<Answer>
 where
     Fut: Future + Send + 'static,
     Fut::Output: IntoAck,
@@ -333,6 +374,10 @@ impl<T: DeserializeOwned + Send + 'static, H: Handler<T>> Call for Typed<T, H> {
     fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
         Ok(answer((self.0)(socket.clone(), decode(packet)?)))
     }
+
+    fn types(&self) -> Types {
+        (type_name::<T>(), <H as Handler<T>>::Output::ack_type())
+    }
 }
 
 pub(crate) struct Any<H>(pub(crate) H);
@@ -348,7 +393,7 @@ pub(crate) struct Raw<H>(pub(crate) H);
 
 impl<H: Handler<RawEvent>> Call for Raw<H> {
     fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
-        Ok(answer((self.0)(socket.clone(), RawEvent(packet.clone()))))
+        Ok(answer((self.0)(socket.clone(), RawEvent::new(packet))))
     }
 }
 

@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use self::log::{Log, Position, Pulled};
 use self::snapshot::Fold;
+use crate::contract::HistoryInfo;
 use crate::protocol;
 
 /// What is kept where nothing else was said.
@@ -124,6 +125,16 @@ impl History {
             panic!("`{event}`: {error}");
         }
         History { fold: Some(Fold::new(event, initial, fold)), ..self }
+    }
+
+    pub(crate) fn info(&self) -> HistoryInfo {
+        HistoryInfo {
+            bytes: self.bytes,
+            messages: Some(self.count).filter(|&count| count < usize::MAX),
+            ttl: self.ttl,
+            live_only: self.is_live_only,
+            snapshot: self.fold.as_ref().map(|fold| fold.event.to_string()),
+        }
     }
 
     /// How long a room without members is kept.

@@ -17,9 +17,11 @@ use crate::adapter::{Adapter, Interests, Local};
 use crate::broadcast::{Answers, Broadcast, Except};
 use crate::closing::DisconnectReason;
 use crate::config::{Config, ConfigError};
+use crate::contract::{Heard, Known};
 use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
-use crate::handler::{self, AnyEvent, Connect, Handler, RawEvent, Typed, Welcome};
+use crate::gateway::Gateways;
+use crate::handler::{self, AnyEvent, Call, Connect, Handler, RawEvent, Typed, Welcome};
 use crate::handshake::{Handshake, IntoPrincipal};
 use crate::history::{Position, Start};
 use crate::hub::{Audience, Delivered, Hub, Member, Message, SocketId, Spoken, count};
@@ -61,6 +63,8 @@ pub struct Io(Arc<Inner>);
 struct Inner {
     config: Config,
     router: Router,
+    known: Known,
+    gateways: Gateways,
     rules: Rules,
     hub: Hub,
     gate: Arc<Gate>,
@@ -133,6 +137,8 @@ impl IoBuilder {
         Io(Arc::new(Inner {
             config: self.config,
             router: Router::default(),
+            known: Known::default(),
+            gateways: Gateways::default(),
             rules: Rules::default(),
             hub: Hub::new(),
             gate: Arc::default(),
@@ -262,7 +268,7 @@ impl Io {
     /// # Panics
     /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
     pub fn on<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
-        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), false)
+        self.hear(event, Box::new(Typed::<T, _>::new(handler)), false)
     }
 
     /// The same for the first such event of all sockets only.
@@ -270,7 +276,7 @@ impl Io {
     /// # Panics
     /// As [`on`](Io::on).
     pub fn once<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
-        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), true)
+        self.hear(event, Box::new(Typed::<T, _>::new(handler)), true)
     }
 
     /// Calls `handler` for every event of every socket, decoded as any JSON. Events that only it hears
@@ -414,6 +420,19 @@ impl Io {
 
     pub(crate) fn router(&self) -> &Router {
         &self.0.router
+    }
+
+    pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
+        let heard = Heard::new(event, call.types());
+        self.0.router.on(Arc::new(heard), call, once)
+    }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.0.known
+    }
+
+    pub(crate) fn gateways(&self) -> &Gateways {
+        &self.0.gateways
     }
 
     pub(crate) fn rules(&self) -> &Rules {

@@ -108,12 +108,16 @@ mod broadcast;
 mod closing;
 mod config;
 mod connection;
+mod contract;
 pub mod dialects;
 mod emit;
 mod encode;
 mod error;
+mod event;
 mod extensions;
+mod extract;
 mod frame;
+mod gateway;
 mod handler;
 mod handshake;
 mod history;
@@ -136,16 +140,24 @@ mod stats;
 mod subscriptions;
 mod sync;
 mod upgrade;
+#[cfg(feature = "validate")]
+mod validate;
 
 pub use acks::RequestError;
 pub use adapter::{Adapter, AdapterError, Local, NodeMessage};
 pub use broadcast::{Answers, Broadcast, Except};
 pub use closing::DisconnectReason;
 pub use config::{AllowedOrigins, Config, ConfigError, InboxLimits, OutboxLimits, Overflow, Rate};
+pub use contract::{Contract, Direction, EventInfo, HistoryInfo, RoomInfo, Subscribe};
 pub use emit::{EmitError, Emitting, Pace};
 pub use error::{Error, IntoError, Result, code};
+pub use event::{AckFor, EmitEvent, Event, EventType, Events};
+#[cfg(feature = "macros")]
+pub use eventwire_macros::{Event, EventError, Events, IntoAck, any, connect, disconnect, gateway, on, room};
 pub use extensions::Extensions;
+pub use extract::{Auth, Ext, FromSocket, State};
 pub use frame::Frames;
+pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
 pub use history::{History, Logged};
@@ -164,3 +176,13 @@ pub use server::{Service, Upgrading};
 pub use socket::{JoinError, Paced, Request, Socket, Volatile};
 pub use stats::Stats;
 pub use upgrade::{Body, PeerAddr, Refusal};
+#[cfg(feature = "validate")]
+pub use validate::validate;
+
+/// What the macros write beside public names.
+#[doc(hidden)]
+pub use event::__private;
+
+// The macros write `::eventwire`, in modules of this crate as elsewhere.
+#[cfg(feature = "process")]
+extern crate self as eventwire;

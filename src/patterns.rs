@@ -1,5 +1,6 @@
 //! Rooms by pattern: what was said of them, the longest match first.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -29,6 +30,12 @@ impl Pattern {
     /// The longest match holds; a literal before a pattern of the same length.
     fn rank(&self) -> (usize, bool) {
         (self.text.len(), !self.is_prefix)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.text, if self.is_prefix { "*" } else { "" })
     }
 }
 
@@ -69,6 +76,11 @@ impl<T: Clone> Patterns<T> {
         }
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         list.iter().find(|(pattern, _)| pattern.matches(room)).map(|(_, said)| said.clone())
+    }
+
+    /// All that is said, and of what.
+    pub(crate) fn entries(&self) -> Vec<(Pattern, T)> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All that is said, whatever of.

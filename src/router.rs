@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use crate::closing::DisconnectReason;
+use crate::contract::{EventInfo, Heard, Options};
 use crate::handler::{BoxFuture, Call};
-use crate::protocol;
 use crate::socket::Socket;
 
 pub(crate) type Listeners = Arc<[Arc<Listener>]>;
@@ -18,26 +18,22 @@ pub(crate) type Listeners = Arc<[Arc<Listener>]>;
 pub(crate) struct Listener {
     pub(crate) id: u64,
     /// `None`: every event.
-    event: Option<Box<str>>,
+    event: Option<Arc<Heard>>,
     pub(crate) call: Box<dyn Call>,
     /// For `once`: whether it has been called.
     once: Option<AtomicBool>,
-    /// How many may run at a time beside the lane; 0: in the lane, one after another.
-    concurrent: AtomicUsize,
-    /// How long it may run, in milliseconds; 0: as the configuration says.
-    timeout: AtomicU64,
+    options: Options,
 }
 
 impl Listener {
-    fn new(event: Option<&str>, call: Box<dyn Call>, once: bool) -> Listener {
+    fn new(event: Option<Arc<Heard>>, call: Box<dyn Call>, once: bool) -> Listener {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Listener {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            event: event.map(Into::into),
+            event,
             call,
             once: once.then(AtomicBool::default),
-            concurrent: AtomicUsize::new(0),
-            timeout: AtomicU64::new(0),
+            options: Options::default(),
         }
     }
 
@@ -52,17 +48,31 @@ impl Listener {
 
     /// How many may run beside the lane.
     pub(crate) fn concurrent(&self) -> Option<usize> {
-        Some(self.concurrent.load(Ordering::Relaxed)).filter(|&n| n > 0)
+        self.options.concurrent()
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        Some(self.timeout.load(Ordering::Relaxed)).filter(|&ms| ms > 0).map(Duration::from_millis)
+        self.options.timeout()
+    }
+
+    /// Its event; `None` for every.
+    fn event(&self) -> Option<&str> {
+        self.event.as_ref().map(|heard| &*heard.name)
+    }
+
+    pub(crate) fn info(&self) -> Option<EventInfo> {
+        self.event.as_ref().map(|heard| heard.info(&self.options))
+    }
+
+    /// Its options, and those that are told of it.
+    fn options(&self) -> impl Iterator<Item = &Options> {
+        [&self.options].into_iter().chain(self.event.as_ref().map(|heard| &heard.options))
     }
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("id", &self.id).field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("Listener").field("id", &self.id).field("event", &self.event()).finish_non_exhaustive()
     }
 }
 
@@ -81,8 +91,7 @@ impl ListenerId {
     /// after another; 0 means that again.
     pub fn concurrent(self, n: usize) -> ListenerId {
         if let Some(listener) = self.listener.upgrade() {
-            // What a semaphore counts has an end; so many never run.
-            listener.concurrent.store(n.min(u16::MAX.into()), Ordering::Relaxed);
+            listener.options().for_each(|options| options.set_concurrent(n));
         }
         self
     }
@@ -90,8 +99,7 @@ impl ListenerId {
     /// How long the handler may run, in place of `handlerTimeout`. At least 1 ms.
     pub fn timeout(self, limit: Duration) -> ListenerId {
         if let Some(listener) = self.listener.upgrade() {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
-            listener.timeout.store(millis, Ordering::Relaxed);
+            listener.options().for_each(|options| options.set_timeout(limit));
         }
         self
     }
@@ -152,8 +160,13 @@ impl Table {
         self.events.get(event).or(self.any.as_ref())
     }
 
+    /// In the order of registration.
+    pub(crate) fn registered(&self) -> &[Arc<Listener>] {
+        &self.registered
+    }
+
     fn select(&self, event: Option<&str>) -> Option<Listeners> {
-        let hears = |listener: &&Arc<Listener>| listener.event.is_none() || listener.event.as_deref() == event;
+        let hears = |listener: &&Arc<Listener>| listener.event.is_none() || listener.event() == event;
         let listeners: Vec<_> = self.registered.iter().filter(hears).cloned().collect();
         (!listeners.is_empty()).then(|| listeners.into())
     }
@@ -165,7 +178,7 @@ impl Table {
             None => self.events.keys().cloned().collect(),
         };
         for name in names {
-            let listens = self.registered.iter().any(|listener| listener.event.as_deref() == Some(&*name));
+            let listens = self.registered.iter().any(|listener| listener.event() == Some(&*name));
             match self.select(Some(&name)).filter(|_| listens) {
                 Some(listeners) => self.events.insert(name, listeners),
                 None => self.events.remove(&name),
@@ -185,12 +198,7 @@ impl Router {
         result
     }
 
-    /// # Panics
-    /// When the name cannot be an event's.
-    pub(crate) fn on(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
-        if let Err(error) = protocol::check_event(event) {
-            panic!("cannot listen to {event:?}: {error}");
-        }
+    pub(crate) fn on(&self, event: Arc<Heard>, call: Box<dyn Call>, once: bool) -> ListenerId {
         self.register(Some(event), call, once)
     }
 
@@ -198,12 +206,12 @@ impl Router {
         self.register(None, call, false)
     }
 
-    fn register(&self, event: Option<&str>, call: Box<dyn Call>, once: bool) -> ListenerId {
+    fn register(&self, event: Option<Arc<Heard>>, call: Box<dyn Call>, once: bool) -> ListenerId {
         let listener = Arc::new(Listener::new(event, call, once));
         let id = ListenerId { listener: Arc::downgrade(&listener), id: listener.id };
         self.change(|table| {
-            table.registered.push(listener);
-            table.renew(event);
+            table.registered.push(listener.clone());
+            table.renew(listener.event());
         });
         id
     }
@@ -219,7 +227,7 @@ impl Router {
     /// Returns how many listeners were taken away.
     pub(crate) fn off(&self, off: &Off<'_>) -> usize {
         let hits = |listener: &Arc<Listener>| match *off {
-            Off::Event(event) => listener.event.as_deref() == Some(event),
+            Off::Event(event) => listener.event() == Some(event),
             Off::Listener(id) => listener.id == id,
         };
         if !self.table().is_some_and(|table| table.registered.iter().any(hits)) {
@@ -228,7 +236,7 @@ impl Router {
         let gone = self.change(|table| {
             let gone: Vec<_> = table.registered.extract_if(.., |listener| hits(listener)).collect();
             for listener in &gone {
-                table.renew(listener.event.as_deref());
+                table.renew(listener.event());
             }
             gone
         });

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::contract::Subscribe;
 use crate::error::{Error, IntoError};
 use crate::handler::BoxFuture;
 use crate::history::History;
@@ -19,6 +20,13 @@ pub(crate) enum Allow {
 }
 
 impl Allow {
+    pub(crate) fn subscribe(&self) -> Subscribe {
+        match self {
+            Allow::Everyone => Subscribe::Public,
+            Allow::If(_) => Subscribe::If,
+        }
+    }
+
     pub(crate) async fn check(&self, socket: &Socket, room: &str) -> Result<(), Error> {
         match self {
             Allow::Everyone => Ok(()),

@@ -19,7 +19,7 @@ use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode;
 use crate::error::{Error, code};
 use crate::extensions::Extensions;
-use crate::handler::{self, AnyEvent, BoxFuture, Handler, RawEvent, Typed};
+use crate::handler::{self, AnyEvent, BoxFuture, Call, Handler, RawEvent, Typed};
 use crate::handshake::Handshake;
 use crate::history::Start;
 use crate::hub::{Member, SocketId, count};
@@ -133,7 +133,7 @@ impl Socket {
     /// # Panics
     /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
     pub fn on<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
-        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), false)
+        self.hear(event, Box::new(Typed::<T, _>::new(handler)), false)
     }
 
     /// The same for the first such event only.
@@ -141,7 +141,7 @@ impl Socket {
     /// # Panics
     /// As [`on`](Socket::on).
     pub fn once<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
-        self.0.router.on(event, Box::new(Typed::<T, _>::new(handler)), true)
+        self.hear(event, Box::new(Typed::<T, _>::new(handler)), true)
     }
 
     /// Calls `handler` for every event, decoded as any JSON. Events that only it hears count as handled.
@@ -297,6 +297,11 @@ impl Socket {
     }
 
     // ---- for the rest of the crate
+
+    pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
+        let heard = self.io().known().of_socket(event, call.types());
+        self.0.router.on(heard, call, once)
+    }
 
     pub(crate) fn config(&self) -> &Config {
         self.io().config()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ use super::error::invalid;
 use super::processes::Shared;
 use super::profile::Choices;
 use super::{Command, Info, ProcessError, Processes, Rights, Run, Signal, check_id};
-use crate::{Error, Io, Result, Socket, code};
+use crate::{Error, Result, Socket, code, gateway};
 
 /// A longer grace is this one.
 const LONGEST_GRACE: Duration = Duration::from_secs(600);
@@ -72,49 +73,28 @@ struct Kill {
     grace_ms: Option<u64>,
 }
 
-/// A socket that asks for something.
-struct Asking {
-    socket: Socket,
-    processes: Processes,
-}
+/// The events of the module, for all sockets of an `Io`.
+pub(super) struct Requests(pub(super) Arc<Shared>);
 
-/// Registers them all.
-pub(super) fn register(io: &Io, shared: &Arc<Shared>) {
-    macro_rules! on {
-        ($event:literal, $payload:ty, $method:ident) => {
-            let shared = shared.clone();
-            io.on::<$payload>($event, move |socket: Socket, payload| {
-                let processes = Processes { io: socket.io().clone(), shared: shared.clone() };
-                Asking { socket, processes }.$method(payload)
-            });
-        };
-    }
-    on!("process_start", Start, start);
-    on!("process_input", Input, input);
-    on!("process_stdin_close", Which, close_input);
-    on!("process_signal", Send, signal);
-    on!("process_kill", Kill, kill);
-    on!("process_list", serde::de::IgnoredAny, list);
-}
-
-impl Asking {
-    async fn start(self, start: Start) -> Result<Started> {
+#[gateway]
+impl Requests {
+    #[on("process_start")]
+    async fn start(&self, socket: Socket, start: Start) -> Result<Started> {
+        let processes = self.processes(&socket);
         let id = match &start.process_id {
             Some(id) => id.clone(),
-            None => self.new_id(),
+            None => new_id(),
         };
         let run = match (start.profile, start.command) {
             (Some(profile), None) => {
-                self.demand(&id, Rights::START).await?;
+                self.demand(&socket, &id, Rights::START).await?;
                 let choices = Choices { cwd: start.cwd, env: start.env.unwrap_or_default() };
                 let params = start.params.map_or(Value::Null, Value::Object);
-                let processes = self.processes.clone();
                 blocking(move || processes.start_with(&id, &profile, params, choices)).await?
             }
             (None, Some(words)) => {
-                self.demand(&id, Rights::COMMAND).await?;
+                self.demand(&socket, &id, Rights::COMMAND).await?;
                 let command = free(words, start.cwd, start.env.unwrap_or_default(), start.input)?;
-                let processes = self.processes.clone();
                 blocking(move || processes.spawn(&id, command)).await?
             }
             (None, None) => return Err(invalid("profile", "there is neither a profile nor a command")),
@@ -123,56 +103,65 @@ impl Asking {
         Ok(Started { process_id: run.id().to_owned(), run: run.run().to_owned() })
     }
 
-    async fn input(self, input: Input) -> Result<()> {
-        self.demand(&input.process_id, Rights::WRITE).await?;
+    #[on("process_input")]
+    async fn input(&self, socket: Socket, input: Input) -> Result<()> {
+        self.demand(&socket, &input.process_id, Rights::WRITE).await?;
         let data = match input.enc {
             None => input.data.into_bytes(),
             Some(Encoding::Base64) => BASE64.decode(&input.data).map_err(|error| invalid("data", error))?,
         };
-        Ok(self.processes.input(&input.process_id, data)?)
+        Ok(self.processes(&socket).input(&input.process_id, data)?)
     }
 
-    async fn close_input(self, which: Which) -> Result<()> {
-        self.demand(&which.process_id, Rights::WRITE).await?;
-        Ok(self.processes.close_input(&which.process_id)?)
+    #[on("process_stdin_close")]
+    async fn close_input(&self, socket: Socket, which: Which) -> Result<()> {
+        self.demand(&socket, &which.process_id, Rights::WRITE).await?;
+        Ok(self.processes(&socket).close_input(&which.process_id)?)
     }
 
-    async fn signal(self, send: Send) -> Result<()> {
-        self.demand(&send.process_id, Rights::SIGNAL).await?;
-        Ok(self.processes.signal(&send.process_id, send.signal)?)
+    #[on("process_signal")]
+    async fn signal(&self, socket: Socket, send: Send) -> Result<()> {
+        self.demand(&socket, &send.process_id, Rights::SIGNAL).await?;
+        Ok(self.processes(&socket).signal(&send.process_id, send.signal)?)
     }
 
-    async fn kill(self, kill: Kill) -> Result<()> {
-        self.demand(&kill.process_id, Rights::SIGNAL).await?;
+    #[on("process_kill")]
+    async fn kill(&self, socket: Socket, kill: Kill) -> Result<()> {
+        self.demand(&socket, &kill.process_id, Rights::SIGNAL).await?;
         let grace = kill.grace_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_GRACE));
-        Ok(self.processes.end(&kill.process_id, grace)?)
+        Ok(self.processes(&socket).end(&kill.process_id, grace)?)
     }
 
-    async fn list(self, _: serde::de::IgnoredAny) -> Result<Vec<Info>> {
-        let Some(rule) = &self.processes.shared.settings.rule else { return Err(refused()) };
+    #[on("process_list")]
+    async fn list(&self, socket: Socket, _whatever: IgnoredAny) -> Result<Vec<Info>> {
+        let Some(rule) = &self.0.settings.rule else { return Err(refused()) };
         let mut list = Vec::new();
-        for info in self.processes.list() {
-            if rule.rights(&self.socket, &info.process_id).await.contains(Rights::VIEW) {
+        for info in self.processes(&socket).list() {
+            if rule.rights(&socket, &info.process_id).await.contains(Rights::VIEW) {
                 list.push(info);
             }
         }
         Ok(list)
     }
 
-    /// Asks for rights before anything else is looked at: whoever has none does not learn what runs.
-    async fn demand(&self, id: &str, rights: Rights) -> Result<()> {
-        check_id(id)?;
-        let Some(rule) = &self.processes.shared.settings.rule else { return Err(refused()) };
-        let has = rule.rights(&self.socket, id).await.contains(rights);
-        if has { Ok(()) } else { Err(refused()) }
+    fn processes(&self, socket: &Socket) -> Processes {
+        Processes { io: socket.io().clone(), shared: self.0.clone() }
     }
 
-    /// Sixteen hexadecimal digits.
-    fn new_id(&self) -> String {
-        let mut id = uuid::Uuid::new_v4().simple().to_string();
-        id.truncate(16);
-        id
+    /// Asks for rights before anything else is looked at: whoever has none does not learn what runs.
+    async fn demand(&self, socket: &Socket, id: &str, rights: Rights) -> Result<()> {
+        check_id(id)?;
+        let Some(rule) = &self.0.settings.rule else { return Err(refused()) };
+        let has = rule.rights(socket, id).await.contains(rights);
+        if has { Ok(()) } else { Err(refused()) }
     }
+}
+
+/// Sixteen hexadecimal digits.
+fn new_id() -> String {
+    let mut id = uuid::Uuid::new_v4().simple().to_string();
+    id.truncate(16);
+    id
 }
 
 /// Starts one on a thread that may block: to look at directories may take long, as where they are on the network.

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::input::InputLimits;
 use super::profile::{Profile, Recipe};
+use super::requests::Requests;
 use super::rights::Rule;
-use super::{Command, Processes, Rights, requests, tree};
-use crate::{Error, History, Io, Module, Pace, Socket};
+use super::{Command, Processes, Rights, tree};
+use crate::{Error, Gateway, History, Io, Module, Pace, Socket};
 
 /// How the module works. `io.install(settings)` gives the [`Processes`].
 #[derive(Clone, Debug)]
@@ -187,7 +188,8 @@ impl Module for Settings {
             io.rooms("process:*").history(history.clone());
         }
         let processes = Processes::new(io, self);
-        requests::register(io, &processes.shared);
+        // Not by `Io::gateway`: an application may take one of these events off and answer it by a gateway of its own.
+        Arc::new(Requests(processes.shared.clone())).register(io);
         processes
     }
 }

@@ -1,0 +1,161 @@
+//! `#[derive(IntoAck)]` and `#[derive(EventError)]`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Result};
+
+use crate::{keys, names};
+
+pub(crate) fn into_ack(input: &DeriveInput) -> TokenStream {
+    let ident = &input.ident;
+    let mut generics = input.generics.clone();
+    if generics.type_params().next().is_some() {
+        let (_, arguments, _) = input.generics.split_for_impl();
+        let is_written = syn::parse_quote!(#ident #arguments: ::eventwire::__private::Serialize);
+        generics.make_where_clause().predicates.push(is_written);
+    }
+    let (generics, arguments, conditions) = generics.split_for_impl();
+    let value = quote_spanned!(ident.span()=> ::eventwire::Answer::value::<Self>);
+    quote! {
+        #[automatically_derived]
+        impl #generics ::eventwire::IntoAck for #ident #arguments #conditions {
+            fn into_ack(self) -> ::eventwire::Answer {
+                #value(&self)
+            }
+        }
+    }
+}
+
+/// What `#[error_code(…)]` says.
+enum Said {
+    Transparent(Ident),
+    Code { code: LitStr, message: Option<LitStr>, details: Option<Ident> },
+}
+
+impl Said {
+    fn read(attribute: &Attribute) -> Result<Said> {
+        keys::within(attribute, |input| {
+            let code = keys::text(input)?;
+            if let Some(code) = &code {
+                names::code(code)?;
+            }
+            let (mut message, mut details, mut transparent) = (None, None, None);
+            keys::each(input, "error_code", &["details", "message", "transparent"], |key, ident| {
+                match key {
+                    "details" => details = Some(ident.clone()),
+                    "message" => message = Some(keys::value(input, ident, "\"text\"")?),
+                    _ => transparent = Some(ident.clone()),
+                }
+                Ok(())
+            })?;
+            match (code, transparent) {
+                (Some(code), None) => Ok(Said::Code { code, message, details }),
+                (None, Some(transparent)) if message.is_none() && details.is_none() => {
+                    Ok(Said::Transparent(transparent))
+                }
+                (_, Some(transparent)) => Err(Error::new(
+                    transparent.span(),
+                    "what is `transparent` says all by itself: nothing stands beside it",
+                )),
+                (None, None) => Err(Error::new_spanned(attribute, UNCODED)),
+            }
+        })
+    }
+}
+
+const UNCODED: &str = "an error needs a code: `#[error_code(\"out_of_stock\")]`";
+
+/// One variant, or the struct.
+fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
+    let (code, message, details) = match said {
+        Said::Transparent(ident) => {
+            let mut inner = fields.iter();
+            let (Some(field), None) = (inner.next(), inner.next()) else {
+                return Err(Error::new(ident.span(), "`transparent` is for one field, which is the error"));
+            };
+            let pattern = match &field.ident {
+                Some(name) => quote!(#path { #name: inner }),
+                None => quote!(#path(inner)),
+            };
+            return Ok(quote_spanned!(ident.span()=> #pattern => ::eventwire::IntoError::into_error(inner),));
+        }
+        Said::Code { code, message, details } => (code, message, details),
+    };
+    // What is told by `Display` is told of the whole error.
+    let (whole, message) = match message {
+        Some(message) => (None, quote!(#message)),
+        None => (Some(quote!(ref error @)), quote!(::std::string::ToString::to_string(error))),
+    };
+    let make = quote!(::eventwire::Error::new(#code, #message));
+    let Some(details) = details else {
+        return Ok(quote!(#whole #path { .. } => #make,));
+    };
+    let at = details.span();
+    match fields {
+        Fields::Unit => Err(Error::new(at, "there are no fields to give `details` of")),
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Ok(quote_spanned! {at=>
+            #whole #path(ref only) => #make.with_details(::eventwire::__private::json(only)),
+        }),
+        Fields::Unnamed(_) => Err(Error::new(at, "`details` are of named fields, or of one")),
+        Fields::Named(fields) => {
+            let names: Vec<&Ident> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
+            let bound: Vec<Ident> = names.iter().map(|name| format_ident!("field_{name}")).collect();
+            let keys = names.iter().map(|name| quote::ToTokens::to_token_stream(name).to_string());
+            let keys = keys.map(|key| key.trim_start_matches("r#").to_owned());
+            Ok(quote_spanned! {at=>
+                #whole #path { #(#names: ref #bound),* } => #make.with_details(::eventwire::__private::object([
+                    #((#keys, ::eventwire::__private::json(#bound))),*
+                ])),
+            })
+        }
+    }
+}
+
+pub(crate) fn event_error(input: &DeriveInput) -> Result<TokenStream> {
+    let of_all = keys::only(&input.attrs, "error_code")?.map(Said::read).transpose()?;
+    let ident = &input.ident;
+    let arms = match &input.data {
+        Data::Struct(data) => {
+            let said = of_all.ok_or_else(|| Error::new(ident.span(), UNCODED))?;
+            vec![arm(&syn::parse_quote!(#ident), &data.fields, &said)?]
+        }
+        Data::Enum(data) => {
+            let mut arms = Vec::new();
+            for variant in &data.variants {
+                let name = &variant.ident;
+                let own = keys::only(&variant.attrs, "error_code")?.map(Said::read).transpose()?;
+                let said = own.as_ref().or(of_all.as_ref()).ok_or_else(|| Error::new(name.span(), UNCODED))?;
+                arms.push(arm(&syn::parse_quote!(#ident::#name), &variant.fields, said)?);
+            }
+            arms
+        }
+        Data::Union(data) => return Err(Error::new(data.union_token.span, "a union can be no error")),
+    };
+    let (generics, arguments, conditions) = input.generics.split_for_impl();
+    Ok(quote! {
+        #[automatically_derived]
+        impl #generics ::core::convert::From<#ident #arguments> for ::eventwire::Error #conditions {
+            fn from(error: #ident #arguments) -> Self {
+                match error {
+                    #(#arms)*
+                }
+            }
+        }
+    })
+}
+
+/// Says what is wrong, and nothing that would follow from there being no code.
+pub(crate) fn refused(input: &DeriveInput, error: &Error) -> TokenStream {
+    let error = error.to_compile_error();
+    let ident = &input.ident;
+    let (generics, arguments, conditions) = input.generics.split_for_impl();
+    quote! {
+        #error
+        #[automatically_derived]
+        impl #generics ::core::convert::From<#ident #arguments> for ::eventwire::Error #conditions {
+            fn from(_: #ident #arguments) -> Self {
+                ::core::unreachable!()
+            }
+        }
+    }
+}
