@@ -1,4 +1,4 @@
-//! A chat: typed events, rooms, acknowledgements.
+//! A chat: a gateway, events as types, rooms, acknowledgements.
 //!
 //! ```sh
 //! cargo run --example chat [-- ADDRESS]    # then open http://127.0.0.1:3000/ in two tabs
@@ -9,84 +9,100 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
-use eventwire::{DisconnectReason, Error, Io, Socket};
+use eventwire::{Event, EventError, Ext, IntoAck, Io, Socket, gateway};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 const PAGE: &str = include_str!("chat.html");
 
 /// Who a socket is, once it has told.
-#[derive(Clone)]
 struct Name(String);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Event)]
+#[event("enter", ack = usize)]
 struct Enter {
     room: String,
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Event)]
+#[event("say", ack = Receipt)]
 struct Say {
     room: String,
     text: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, IntoAck)]
+struct Receipt {
+    delivered: usize,
+}
+
+#[derive(Serialize, Event)]
+#[event("said")]
 struct Said<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-#[derive(Serialize)]
-struct Receipt {
-    delivered: usize,
+#[derive(EventError)]
+enum Refused {
+    #[error_code("bad_name", message = "a name has 1 to 30 characters")]
+    BadName,
+    #[error_code("nameless", message = "enter a room first")]
+    Nameless,
+    #[error_code("forbidden", message = "you are not in this room")]
+    NotThere,
 }
 
-/// Tells a room who is in it now.
-async fn tell_members(io: &Io, room: &str) -> eventwire::Result<()> {
-    io.to(room).emit("members", io.room_len(room)).await?;
-    Ok(())
-}
+struct Chat;
 
-async fn enter(socket: Socket, Enter { room, name }: Enter) -> eventwire::Result<usize> {
-    let name = name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 30 {
-        return Err(Error::new("bad_name", "a name has 1 to 30 characters"));
+#[gateway]
+impl Chat {
+    #[on]
+    async fn enter(&self, socket: Socket, Enter { room, name }: Enter) -> eventwire::Result<usize> {
+        let (room, name) = (format!("chat:{room}"), name.trim().to_owned());
+        if name.is_empty() || name.chars().count() > 30 {
+            return Err(Refused::BadName.into());
+        }
+        socket.join(&room).await?;
+        socket.extensions().insert(Name(name.clone()));
+        socket.to(&room).emit("entered", &name).await?;
+        self.tell_members(socket.io(), &room).await
     }
-    socket.join(format!("chat:{room}")).await?;
-    socket.extensions().insert(Name(name.clone()));
-    let room = format!("chat:{room}");
-    socket.to(&room).emit("entered", &name).await?;
-    tell_members(socket.io(), &room).await?;
-    Ok(socket.io().room_len(&room))
-}
 
-/// What it returns is the acknowledgement.
-async fn say(socket: Socket, Say { room, text }: Say) -> eventwire::Result<Receipt> {
-    let room = format!("chat:{room}");
-    let name = socket.extensions().get::<Name>().ok_or_else(|| Error::new("nameless", "enter a room first"))?;
-    if !socket.rooms().contains(&room) {
-        return Err(Error::new("forbidden", "you are not in this room"));
+    /// What it returns is the acknowledgement.
+    #[on]
+    async fn say(&self, socket: Socket, Say { room, text }: Say, me: Option<Ext<Name>>) -> eventwire::Result<Receipt> {
+        let Ext(me) = me.ok_or(Refused::Nameless)?;
+        let room = format!("chat:{room}");
+        if !socket.rooms().contains(&room) {
+            return Err(Refused::NotThere.into());
+        }
+        let delivered = socket.to(&room).emit_event(&Said { name: &me.0, text: &text }).await?;
+        Ok(Receipt { delivered })
     }
-    let delivered = socket.to(&room).emit("said", Said { name: &name.0, text: &text }).await?;
-    Ok(Receipt { delivered })
-}
 
-async fn left(socket: Socket, _why: DisconnectReason) {
-    let Some(name) = socket.extensions().get::<Name>() else { return };
-    for room in socket.rooms() {
-        // Nobody may be left to hear it.
-        let _ = socket.io().to(&room).emit("left", &name.0).await;
-        let _ = tell_members(socket.io(), &room).await;
+    /// For those who have told their name: the others have not been anywhere.
+    #[disconnect]
+    async fn left(&self, socket: Socket, Ext(me): Ext<Name>) {
+        for room in socket.rooms() {
+            // Nobody may be left to hear it.
+            let _ = socket.io().to(&room).emit("left", &me.0).await;
+            let _ = self.tell_members(socket.io(), &room).await;
+        }
+    }
+
+    async fn tell_members(&self, io: &Io, room: &str) -> eventwire::Result<usize> {
+        let members = io.room_len(room);
+        io.to(room).emit("members", members).await?;
+        Ok(members)
     }
 }
 
 #[tokio::main]
 async fn main() -> eventwire::Result<()> {
     let io = Io::new();
-    io.on("enter", enter);
-    io.on("say", say);
-    io.on_disconnect(left);
+    io.gateway(Chat)?;
 
     let router = Router::new().route("/", get(async || Html(PAGE))).route_service("/ws", io.service());
     let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;

@@ -200,8 +200,8 @@ pub fn derive_event_error(input: TokenStream) -> TokenStream {
 ///     }
 ///
 ///     #[on]                                                      // `Say` has a name
-///     async fn say(&self, socket: Socket, say: Say, name: Ext<Name>) -> eventwire::Result<Receipt> {
-///         let delivered = socket.to("lobby").emit("said", (&name.0.0, &say.text)).await?;
+///     async fn say(&self, socket: Socket, say: Say, Ext(name): Ext<Name>) -> eventwire::Result<Receipt> {
+///         let delivered = socket.to("lobby").emit("said", (&name.0, &say.text)).await?;
 ///         Ok(Receipt { delivered })
 ///     }
 ///
@@ -211,8 +211,8 @@ pub fn derive_event_error(input: TokenStream) -> TokenStream {
 ///     }
 ///
 ///     #[disconnect]
-///     async fn left(&self, io: Io, _why: DisconnectReason, name: Ext<Name>) {
-///         drop(io.to("lobby").emit("left", &name.0.0).await);
+///     async fn left(&self, io: Io, _why: DisconnectReason, Ext(name): Ext<Name>) {
+///         drop(io.to("lobby").emit("left", &name.0).await);
 ///     }
 /// }
 ///
