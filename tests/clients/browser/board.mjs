@@ -1,79 +1,23 @@
 // The board's page in headless Chromium: node board.mjs http://HOST:PORT/ [FOLDER for screenshots]
 // Pages reach the server through a passage of ours, so that a connection can be cut, or held up.
-import net from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import { join } from 'node:path';
 
-import { withChromium } from './chromium.mjs';
+import { Passage, Tab as Page, check, runSteps, step, until } from './steps.mjs';
 
-const DEADLINE = 15_000; // milliseconds for any one wait
-const SERVER = new URL(process.argv[2]);
-const SCREENSHOTS = process.argv[3];
-const steps = [];
-const step = (name, run) => steps.push([name, run]);
-
-/** A way to the server that can be cut, and blocked. */
-class Passage {
-  through = new Set();
-  blocked = false;
-
-  static async open() {
-    const passage = new Passage();
-    passage.server = net.createServer((client) => {
-      if (passage.blocked) return client.destroy();
-      const upstream = net.connect(SERVER.port, SERVER.hostname).setNoDelay();
-      client.setNoDelay().pipe(upstream).pipe(client);
-      for (const end of [client, upstream]) {
-        passage.through.add(end);
-        end.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy(), passage.through.delete(end)));
-      }
-    });
-    await new Promise((listening) => passage.server.listen(0, '127.0.0.1', listening));
-    passage.url = `http://127.0.0.1:${passage.server.address().port}/`;
-    return passage;
-  }
-
-  cut() {
-    for (const end of [...this.through]) end.destroy();
-  }
-}
-
-function check(holds, otherwise) {
-  if (!holds) throw new Error(otherwise);
-}
-
-async function until(what, condition) {
-  const end = Date.now() + DEADLINE;
-  for (let last; ; ) {
-    if ((last = await condition()) === true) return;
-    check(Date.now() < end, `${what}: ${JSON.stringify(last)}`);
-    await new Promise((later) => setTimeout(later, 30));
-  }
-}
+const SERVER = process.argv[2];
+Page.pictures = process.argv[3];
 
 /** One page at a board. */
-class Tab {
-  static async open(browser, board, name, url = SERVER.href) {
-    const tab = new Tab();
-    tab.page = await browser.newPage();
-    tab.page.setDefaultTimeout(DEADLINE);
-    tab.page.on('pageerror', (error) => (tab.error = error));
-    await tab.page.addInitScript((name) => localStorage.setItem('eventwire-board-name', name), name);
-    await tab.page.goto(`${url}#${board}`);
-    await tab.is('ready', (state) => state.ready);
+class Tab extends Page {
+  static async open(browser, board, name, url = SERVER) {
+    const named = (page) => page.addInitScript((name) => localStorage.setItem('eventwire-board-name', name), name);
+    const tab = await Tab.load(browser, `${url}#${board}`, named);
+    await tab.is({ ready: true });
     return tab;
   }
 
   state() {
     return this.page.evaluate(() => window.board.state);
-  }
-
-  async is(what, holds) {
-    await until(what, async () => {
-      const state = await this.state();
-      if (this.error) throw this.error;
-      return holds(state) || state;
-    });
   }
 
   note(id) {
@@ -90,20 +34,20 @@ class Tab {
       [el.dataset.note, [el.style.transform, el.dataset.colour, el.querySelector('p').textContent]])));
   }
 
-  async picture(name, options = {}) {
-    if (!SCREENSHOTS) return;
-    await this.page.bringToFront();
-    await new Promise((later) => setTimeout(later, 300));
-    await this.page.screenshot({ path: join(SCREENSHOTS, `board-${name}.png`), ...options });
+  picture(name) {
+    return super.picture(`board-${name}`);
+  }
+
+  /** Waits until it has gone on where it was, so many times in all. It comes back now, and not after the backoff. */
+  back(resumed) {
+    return this.until(`it is back, ${resumed} times`, async () => {
+      const state = await this.state();
+      if (state.ready && state.resumed === resumed) return true;
+      await this.page.locator('#retry').evaluate((button) => button.checkVisibility() && button.click());
+      return state;
+    });
   }
 }
-
-/** Comes back now, and not after the backoff. */
-const back = (tab) => until('it is back', async () => {
-  await tab.page.locator('#retry').evaluate((button) => button.checkVisibility() && button.click());
-  const { connection } = await tab.state();
-  return connection === 'live' || connection;
-});
 
 /** Waits until all pages have the same board, with nothing pending, and draw it. */
 async function converge(...tabs) {
@@ -125,7 +69,6 @@ async function converge(...tabs) {
       const drawn = await tab.drawn();
       return isDeepStrictEqual(drawn, wanted) || { drawn, wanted };
     });
-    if (tab.error) throw tab.error;
   }
   return states[0];
 }
@@ -148,9 +91,9 @@ const hustle = (tab, who, times) => tab.page.evaluate(async ([who, times]) => {
 
 step('by hand: add, write, colour, move, remove, undo', async (browser) => {
   const [ann, ben] = [await Tab.open(browser, 'hands', 'Ann Ode'), await Tab.open(browser, 'hands', 'Ben')];
-  await ann.is('both are here', ({ people }) => isDeepStrictEqual(people, ['Ann Ode', 'Ben']));
-  check(/forgotten/.test(await ann.page.textContent('#keeps')), 'the page says that boards are forgotten');
-  check(await ann.page.isVisible('#empty'), 'it is empty');
+  await ann.is({ people: ['Ann Ode', 'Ben'] });
+  await ann.shows('#keeps', /forgotten/);
+  await ann.shows('#empty', /Nothing on this board yet/);
   await ann.picture('empty');
   // With the mouse.
   await ann.page.bringToFront();
@@ -198,9 +141,9 @@ step('by hand: add, write, colour, move, remove, undo', async (browser) => {
   await until('it is there again', async () => (await ann.page.locator('.note').count()) === 2);
   await ann.page.fill('#me', 'Anna');
   await ann.page.keyboard.press('Enter');
-  await ben.is('her new name', ({ people }) => people.includes('Anna'));
+  await ben.is(({ people }) => people.includes('Anna'));
   await ann.page.close();
-  await ben.is('alone', ({ people }) => isDeepStrictEqual(people, ['Ben']));
+  await ben.is({ people: ['Ben'] });
   await converge(ben);
 });
 
@@ -221,7 +164,7 @@ step('two that edit the same at once converge, and so does one that comes late',
 });
 
 step('one that lost its connection goes on, with what was done meanwhile on both sides', async (browser) => {
-  const passage = await Passage.open();
+  const passage = await Passage.to(SERVER);
   const ann = await Tab.open(browser, 'cut', 'Ann'), ben = await Tab.open(browser, 'cut', 'Ben', passage.url);
   await hustle(ann, 'ann', 30);
   await converge(ann, ben);
@@ -231,7 +174,7 @@ step('one that lost its connection goes on, with what was done meanwhile on both
     await new Promise((later) => setTimeout(later, 15));
     passage.cut();
     await Promise.all(busy);
-    await back(ben);
+    await ben.back(n + 1);
     await converge(ann, ben);
   }
   let { resumed, snapshots, gaps } = await ben.state();
@@ -242,21 +185,18 @@ step('one that lost its connection goes on, with what was done meanwhile on both
   await until('the page says so', async () => /1 change not sent yet/.test(await ben.page.textContent('#count')));
   await converge(ann, ben);
   // For longer than the ring holds: the board in place of a gap.
-  passage.blocked = true;
-  passage.cut();
-  await ben.is('it waits', ({ connection }) => connection === 'waiting');
+  passage.block();
+  await ben.is({ connection: 'waiting' });
   await ben.submit('away', { add: { x: 30, y: 40, colour: 'green', text: 'and another' } });
   await ben.picture('cut');
   await hustle(ann, 'long', 200);
   await converge(ann);
-  passage.blocked = false;
-  await back(ben);
+  passage.open();
+  await ben.back(5);
   const state = await converge(ben, ann);
   ({ resumed, snapshots, gaps } = state);
   check(resumed === 5 && snapshots === 1 && !gaps, `it got the snapshot: ${JSON.stringify({ resumed, snapshots, gaps })}`);
   check(state.confirmed.notes.away?.text === 'and another', 'what was written meanwhile is there');
-  passage.server.close();
-  passage.cut();
 });
 
 step('it looks like a board', async (browser) => {
@@ -289,23 +229,4 @@ step('it looks like a board', async (browser) => {
   await ann.page.setViewportSize({ width, height });
 });
 
-let passed = 0;
-try {
-  await withChromium(async (browser) => {
-    for (const [name, run] of steps) {
-      const begun = Date.now();
-      try {
-        await run(browser);
-      } catch (error) {
-        throw new Error(`${name}: ${error.message}`);
-      }
-      for (const page of browser.pages().slice(1)) await page.close();
-      console.log(`ok ${name} (${Date.now() - begun} ms)`);
-      passed++;
-    }
-  }, { viewport: { width: 1280, height: 800 } });
-} catch (error) {
-  console.log(`FAILED ${error.message}`);
-}
-console.log(`${passed} passed, ${steps.length - passed} failed`);
-process.exit(passed === steps.length ? 0 : 1);
+await runSteps({ width: 1280, height: 800 });
