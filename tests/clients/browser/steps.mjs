@@ -120,6 +120,7 @@ export class Passage {
   cuts = 0;               // by `bytes`
   bytes = () => Infinity; // after so many from the server a new connection is cut, in the middle of a frame as likely as not
   blocked = false;        // nobody comes through
+  deaf = false;           // what the server says is lost: until a cut, after which nobody is owed it
 
   static async to(server) {
     const passage = new Passage();
@@ -142,6 +143,7 @@ export class Passage {
     let left = this.bytes();
     return new Transform({
       transform: (chunk, _encoding, done) => {
+        if (this.deaf) return done();
         left -= chunk.length;
         if (left > 0) return done(null, chunk);
         this.cuts++;
@@ -152,6 +154,7 @@ export class Passage {
 
   cut() {
     for (const end of [...this.through]) end.destroy();
+    this.deaf = false;
   }
 
   /** Cuts, and lets nobody come back before it is opened. */
