@@ -213,6 +213,46 @@ step('one that lost its connection goes on, with what was done meanwhile on both
   check(state.confirmed.notes.away?.text === 'and another', 'what was written meanwhile is there');
 });
 
+step('what means nothing harms nothing', async (browser) => {
+  const ann = await Tab.open(browser, 'noise', 'Ann');
+  const refused = await ann.page.evaluate(async () => {
+    for (const text of ['', '{', 'null', '7', '[]', '{}', '{"event":"error"}', '{"event":"another","data":1}', '{"event":"ack","id":-1}']) wire.receive(text);
+    const asked = wire.request('people').catch(({ message, code }) => [message, code ?? 'no code']);
+    wire.receive(JSON.stringify({ event: 'error', id: wire.lastId }));
+    return asked;
+  });
+  check(isDeepStrictEqual(refused, ['refused', 'no code']), JSON.stringify(refused));
+  await ann.submit('a', { add: { x: 10, y: 20, colour: 'pink', text: 'as ever' } });
+  check('a' in (await converge(ann)).confirmed.notes, 'it goes on');
+});
+
+step('a connection that says nothing is given up, and a farewell is obeyed', async (browser) => {
+  const passage = await Passage.to(SERVER);
+  const ann = await Tab.open(browser, 'silence', 'Ann', passage.url);
+  const wire = (look) => ann.page.evaluate(look);
+  // As if nothing had come for long: it asks, and is answered.
+  await wire(() => (wire.heardAt = Date.now() - wire.pingInterval - 1));
+  await ann.until('it is answered', () => wire(() => Date.now() - wire.heardAt < 5_000));
+  check((await ann.state()).resumed === 0, 'on the same connection');
+  // As if there had been no answer for long, to a request neither.
+  passage.deaf = true;
+  await wire(() => void wire.request('people').catch(({ message }) => (window.refused = message)));
+  await wire(() => (wire.heardAt = Date.now() - wire.pingInterval - 1));
+  await ann.until('it asks', () => wire(() => wire.pingedAt > 0));
+  await wire(() => (wire.pingedAt -= 10_001));
+  await ann.is(({ connection }) => connection !== 'live');
+  await ann.until('the request is refused', () => wire(() => window.refused === 'The connection was lost.' || String(window.refused)));
+  passage.cut();
+  await ann.back(1);
+  // A server that wants it back later, and one that does not.
+  await wire(() => (wire.receive('{"event":"closing","data":{"reconnect":true,"after":60000}}'), wire.ws.close()));
+  await ann.shows('#connection', /^Reconnectingin 6\d sRetry$/);
+  await ann.back(2);
+  await wire(() => (wire.receive('{"event":"closing","data":{"reconnect":false}}'), wire.ws.close()));
+  await ann.shows('#connection', /^ClosedRetry$/);
+  await ann.back(3);
+});
+
 step('it looks like a board', async (browser) => {
   const ann = await Tab.open(browser, 'retro', 'Ann Ode');
   const texts = [
