@@ -288,25 +288,55 @@ async fn who_is_there_and_what_they_hold_is_not_kept() {
     assert_eq!(eve.expect("people").await, json!([{"id": eve.id, "name": "Eve"}, {"id": ann.id, "name": "Anna"}]));
 }
 
+/// Asks again after ever longer pauses, until there is an answer.
+async fn in_time<T>(what: &str, mut pause: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause * 3 / 2;
+        }
+    };
+    within(what, asking).await
+}
+
 #[tokio::test]
 async fn a_board_that_nobody_is_at_is_forgotten() {
     let (_board, address) = start(&["--ttl", "1"]).await;
-    let (mut ann, place) = at(address, "lobby", "Ann").await;
+    let (mut ann, lobby) = at(address, "lobby", "Ann").await;
     operate(&mut ann, "1", "a", add(1)).await.unwrap();
-    // While somebody is there it is kept, however old its operations are: folded.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
-    let (mut ben, _) = at(address, "lobby", "Ben").await;
-    let kept = ben.expect("board").await;
-    assert_eq!(kept["notes"]["a"]["text"], "at 1");
+    let (mut eve, cellar) = at(address, "cellar", "Eve").await;
+    operate(&mut eve, "1", "a", add(5)).await.unwrap();
+    eve.close().await;
+    // Whoever looks is there, and nobody has to be for longer than a second: the pauses are longer than that.
+    let (mut eve, back) = in_time("the cellar is forgotten", Duration::from_millis(1300), async || {
+        let mut eve = enter(address, "cellar", "Eve").await;
+        let since = json!({"room": "board:cellar", "since": 1, "epoch": cellar["epoch"]});
+        let back = eve.request("subscribe", since).await.unwrap();
+        if back["epoch"] != cellar["epoch"] {
+            return Some((eve, back));
+        }
+        eve.close().await;
+        None
+    })
+    .await;
+    assert_eq!(back["seq"], 0);
+    assert_eq!(eve.expect("gap").await["reason"], "epoch");
+    assert_eq!(operate(&mut eve, "1", "a", add(9)).await, Ok(1), "the server has forgotten it, too");
+
+    // Where somebody is it is kept, though what was done there is older: folded.
+    let kept = in_time("the lobby is folded", Duration::from_millis(50), async || {
+        let (mut ben, place) = at(address, "lobby", "Ben").await;
+        assert_eq!(place["epoch"], lobby["epoch"], "Ann is there");
+        let first = ben.wait_for(|frame| !frame["seq"].is_null()).await;
+        ben.close().await;
+        (first["event"] == "board").then_some(first)
+    })
+    .await;
+    assert_eq!(kept["data"]["notes"]["a"]["text"], "at 1");
     ann.close().await;
-    ben.close().await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
-    let mut ann = enter(address, "lobby", "Ann").await;
-    let since = json!({"room": "board:lobby", "since": 1, "epoch": place["epoch"]});
-    let back = ann.request("subscribe", since).await.unwrap();
-    assert!(back["epoch"] != place["epoch"] && back["seq"] == 0, "{back}");
-    assert_eq!(ann.expect("gap").await["reason"], "epoch");
-    assert_eq!(operate(&mut ann, "1", "a", add(9)).await, Ok(1), "the server has forgotten it, too");
 }
 
 #[tokio::test]

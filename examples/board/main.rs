@@ -13,7 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,7 +27,9 @@ use self::notes::{Board, Glimpse, LIMITS, Limits, Operation, require};
 
 mod notes;
 
-const PAGE: &str = include_str!("page.html");
+/// The script that it shares with another page stands in the place of a mark: it needs nothing but itself.
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("page.html").replace("/* wire.js */", include_str!("../wire.js")));
 
 /// How many operations are remembered by their ids.
 const REMEMBERED: usize = 256;
@@ -191,7 +193,7 @@ async fn main() -> eventwire::Result<()> {
         let _ = leave(&socket).await;
     });
 
-    let app = Router::new().route("/", get(async || Html(PAGE))).route_service("/ws", io.service());
+    let app = Router::new().route("/", get(async || Html(PAGE.as_str()))).route_service("/ws", io.service());
     let listener = TcpListener::bind(listen).await?;
     println!("open http://{}/", listener.local_addr()?);
     tokio::select! {

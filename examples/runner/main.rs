@@ -14,7 +14,7 @@
 //! `GET /profiles` tells which there are.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -30,7 +30,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-const PAGE: &str = include_str!("page.html");
+/// The script that it shares with another page stands in the place of a mark: it needs nothing but itself.
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("page.html").replace("/* wire.js */", include_str!("../wire.js")));
 
 /// The room of those that watch the list of processes, and how often it is told what has changed.
 const RUNS: &str = "runs";
@@ -124,7 +126,7 @@ async fn main() -> eventwire::Result<()> {
     tokio::spawn(tell_the_list(io.clone(), processes.clone()));
 
     let app = Router::new()
-        .route("/", get(async || Html(PAGE)))
+        .route("/", get(async || Html(PAGE.as_str())))
         .route("/profiles", get(async |State(runner): State<Runner>| Json(json!(*runner.profiles))))
         .route("/run", post(run))
         .route_service("/ws", io.service())

@@ -1,79 +1,23 @@
 // The board's page in headless Chromium: node board.mjs http://HOST:PORT/ [FOLDER for screenshots]
 // Pages reach the server through a passage of ours, so that a connection can be cut, or held up.
-import net from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import { join } from 'node:path';
 
-import { withChromium } from './chromium.mjs';
+import { Passage, Tab as Page, check, runSteps, step, until } from './steps.mjs';
 
-const DEADLINE = 15_000; // milliseconds for any one wait
-const SERVER = new URL(process.argv[2]);
-const SCREENSHOTS = process.argv[3];
-const steps = [];
-const step = (name, run) => steps.push([name, run]);
-
-/** A way to the server that can be cut, and blocked. */
-class Passage {
-  through = new Set();
-  blocked = false;
-
-  static async open() {
-    const passage = new Passage();
-    passage.server = net.createServer((client) => {
-      if (passage.blocked) return client.destroy();
-      const upstream = net.connect(SERVER.port, SERVER.hostname).setNoDelay();
-      client.setNoDelay().pipe(upstream).pipe(client);
-      for (const end of [client, upstream]) {
-        passage.through.add(end);
-        end.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy(), passage.through.delete(end)));
-      }
-    });
-    await new Promise((listening) => passage.server.listen(0, '127.0.0.1', listening));
-    passage.url = `http://127.0.0.1:${passage.server.address().port}/`;
-    return passage;
-  }
-
-  cut() {
-    for (const end of [...this.through]) end.destroy();
-  }
-}
-
-function check(holds, otherwise) {
-  if (!holds) throw new Error(otherwise);
-}
-
-async function until(what, condition) {
-  const end = Date.now() + DEADLINE;
-  for (let last; ; ) {
-    if ((last = await condition()) === true) return;
-    check(Date.now() < end, `${what}: ${JSON.stringify(last)}`);
-    await new Promise((later) => setTimeout(later, 30));
-  }
-}
+const SERVER = process.argv[2];
+Page.pictures = process.argv[3];
 
 /** One page at a board. */
-class Tab {
-  static async open(browser, board, name, url = SERVER.href) {
-    const tab = new Tab();
-    tab.page = await browser.newPage();
-    tab.page.setDefaultTimeout(DEADLINE);
-    tab.page.on('pageerror', (error) => (tab.error = error));
-    await tab.page.addInitScript((name) => localStorage.setItem('eventwire-board-name', name), name);
-    await tab.page.goto(`${url}#${board}`);
-    await tab.is('ready', (state) => state.ready);
+class Tab extends Page {
+  static async open(browser, board, name, url = SERVER) {
+    const named = (page) => page.addInitScript((name) => localStorage.setItem('eventwire-board-name', name), name);
+    const tab = await Tab.load(browser, `${url}#${board}`, named);
+    await tab.is({ ready: true });
     return tab;
   }
 
   state() {
     return this.page.evaluate(() => window.board.state);
-  }
-
-  async is(what, holds) {
-    await until(what, async () => {
-      const state = await this.state();
-      if (this.error) throw this.error;
-      return holds(state) || state;
-    });
   }
 
   note(id) {
@@ -90,20 +34,20 @@ class Tab {
       [el.dataset.note, [el.style.transform, el.dataset.colour, el.querySelector('p').textContent]])));
   }
 
-  async picture(name, options = {}) {
-    if (!SCREENSHOTS) return;
-    await this.page.bringToFront();
-    await new Promise((later) => setTimeout(later, 300));
-    await this.page.screenshot({ path: join(SCREENSHOTS, `board-${name}.png`), ...options });
+  picture(name) {
+    return super.picture(`board-${name}`);
+  }
+
+  /** Waits until it has gone on where it was, so many times in all. It comes back now, and not after the backoff. */
+  back(resumed) {
+    return this.until(`it is back, ${resumed} times`, async () => {
+      const state = await this.state();
+      if (state.ready && state.resumed === resumed) return true;
+      await this.page.locator('#retry').evaluate((button) => button.checkVisibility() && button.click());
+      return state;
+    });
   }
 }
-
-/** Comes back now, and not after the backoff. */
-const back = (tab) => until('it is back', async () => {
-  await tab.page.locator('#retry').evaluate((button) => button.checkVisibility() && button.click());
-  const { connection } = await tab.state();
-  return connection === 'live' || connection;
-});
 
 /** Waits until all pages have the same board, with nothing pending, and draw it. */
 async function converge(...tabs) {
@@ -125,7 +69,6 @@ async function converge(...tabs) {
       const drawn = await tab.drawn();
       return isDeepStrictEqual(drawn, wanted) || { drawn, wanted };
     });
-    if (tab.error) throw tab.error;
   }
   return states[0];
 }
@@ -142,15 +85,16 @@ const hustle = (tab, who, times) => tab.page.evaluate(async ([who, times]) => {
     else if (kind === 6) window.board.submit(any(notes), 'remove');
     else if (kind % 2) window.board.submit(any(notes), { set: at });
     else window.board.submit(any(notes), { set: { text: `${who} says ${n} <b>`, colour: any(colours) } });
+    // Nothing is waited for: it is how far they are apart.
     if (n % 3 === 0) await new Promise((later) => setTimeout(later, 4));
   }
 }, [who, times]);
 
 step('by hand: add, write, colour, move, remove, undo', async (browser) => {
   const [ann, ben] = [await Tab.open(browser, 'hands', 'Ann Ode'), await Tab.open(browser, 'hands', 'Ben')];
-  await ann.is('both are here', ({ people }) => isDeepStrictEqual(people, ['Ann Ode', 'Ben']));
-  check(/forgotten/.test(await ann.page.textContent('#keeps')), 'the page says that boards are forgotten');
-  check(await ann.page.isVisible('#empty'), 'it is empty');
+  await ann.is({ people: ['Ann Ode', 'Ben'] });
+  await ann.shows('#keeps', /forgotten/);
+  await ann.shows('#empty', /Nothing on this board yet/);
   await ann.picture('empty');
   // With the mouse.
   await ann.page.bringToFront();
@@ -198,9 +142,9 @@ step('by hand: add, write, colour, move, remove, undo', async (browser) => {
   await until('it is there again', async () => (await ann.page.locator('.note').count()) === 2);
   await ann.page.fill('#me', 'Anna');
   await ann.page.keyboard.press('Enter');
-  await ben.is('her new name', ({ people }) => people.includes('Anna'));
+  await ben.is(({ people }) => people.includes('Anna'));
   await ann.page.close();
-  await ben.is('alone', ({ people }) => isDeepStrictEqual(people, ['Ben']));
+  await ben.is({ people: ['Ben'] });
   await converge(ben);
 });
 
@@ -221,42 +165,92 @@ step('two that edit the same at once converge, and so does one that comes late',
 });
 
 step('one that lost its connection goes on, with what was done meanwhile on both sides', async (browser) => {
-  const passage = await Passage.open();
+  const passage = await Passage.to(SERVER);
   const ann = await Tab.open(browser, 'cut', 'Ann'), ben = await Tab.open(browser, 'cut', 'Ben', passage.url);
   await hustle(ann, 'ann', 30);
   await converge(ann, ben);
-  // Cut while both write: what was sent and not answered is sent again, and done once.
-  for (let n = 0; n < 3; n++) {
-    const busy = [hustle(ann, `ann${n}`, 24), hustle(ben, `ben${n}`, 24)];
-    await new Promise((later) => setTimeout(later, 15));
+  // Lost from inside. It comes back by itself.
+  passage.blocked = true;
+  await ben.page.evaluate(() => window.board.cut());
+  await ben.submit('inside', { add: { x: 10, y: 20, colour: 'pink', text: 'written without a connection' } });
+  await ben.shows('#count', /1 change not sent yet/);
+  await ben.shows('#connection', /^Reconnectingin \d+ s/);
+  passage.open();
+  check('inside' in (await converge(ann, ben)).confirmed.notes, 'what was written is there');
+  // What was done and not answered is sent again, and not done again.
+  passage.deaf = true;
+  await Promise.all([hustle(ann, 'ann0', 24), hustle(ben, 'ben0', 24)]);
+  await ben.submit('last', { add: { x: 50, y: 60, colour: 'blue', text: 'the last of them' } });
+  await ann.is(({ confirmed }) => 'last' in confirmed.notes);
+  const { seq } = await converge(ann);
+  check((await ben.state()).pending === 25, 'none of it is answered');
+  passage.cut();
+  await ben.back(2);
+  check((await converge(ann, ben)).seq === seq, 'all of it was done once');
+  // Cut while both write: some of it has come to the server, some was answered, and some is written without a connection.
+  for (let n = 1; n <= 2; n++) {
+    const busy = hustle(ann, `ann${n}`, 24);
+    await hustle(ben, `ben${n}`, 12);
     passage.cut();
-    await Promise.all(busy);
-    await back(ben);
+    await Promise.all([busy, hustle(ben, `more${n}`, 12)]);
+    await ben.back(2 + n);
     await converge(ann, ben);
   }
   let { resumed, snapshots, gaps } = await ben.state();
-  check(resumed === 3 && !snapshots && !gaps, `it resumed: ${JSON.stringify({ resumed, snapshots, gaps })}`);
-  // The same from inside.
-  await ben.page.evaluate(() => window.board.cut());
-  await ben.submit('inside', { add: { x: 10, y: 20, colour: 'pink', text: 'written without a connection' } });
-  await until('the page says so', async () => /1 change not sent yet/.test(await ben.page.textContent('#count')));
-  await converge(ann, ben);
+  check(resumed === 4 && !snapshots && !gaps, `it resumed: ${JSON.stringify({ resumed, snapshots, gaps })}`);
   // For longer than the ring holds: the board in place of a gap.
-  passage.blocked = true;
-  passage.cut();
-  await ben.is('it waits', ({ connection }) => connection === 'waiting');
+  passage.block();
+  await ben.is({ connection: 'waiting' });
   await ben.submit('away', { add: { x: 30, y: 40, colour: 'green', text: 'and another' } });
   await ben.picture('cut');
   await hustle(ann, 'long', 200);
   await converge(ann);
-  passage.blocked = false;
-  await back(ben);
+  passage.open();
+  await ben.back(5);
   const state = await converge(ben, ann);
   ({ resumed, snapshots, gaps } = state);
   check(resumed === 5 && snapshots === 1 && !gaps, `it got the snapshot: ${JSON.stringify({ resumed, snapshots, gaps })}`);
   check(state.confirmed.notes.away?.text === 'and another', 'what was written meanwhile is there');
-  passage.server.close();
+});
+
+step('what means nothing harms nothing', async (browser) => {
+  const ann = await Tab.open(browser, 'noise', 'Ann');
+  const refused = await ann.page.evaluate(async () => {
+    for (const text of ['', '{', 'null', '7', '[]', '{}', '{"event":"error"}', '{"event":"another","data":1}', '{"event":"ack","id":-1}']) wire.receive(text);
+    const asked = wire.request('people').catch(({ message, code }) => [message, code ?? 'no code']);
+    wire.receive(JSON.stringify({ event: 'error', id: wire.lastId }));
+    return asked;
+  });
+  check(isDeepStrictEqual(refused, ['refused', 'no code']), JSON.stringify(refused));
+  await ann.submit('a', { add: { x: 10, y: 20, colour: 'pink', text: 'as ever' } });
+  check('a' in (await converge(ann)).confirmed.notes, 'it goes on');
+});
+
+step('a connection that says nothing is given up, and a farewell is obeyed', async (browser) => {
+  const passage = await Passage.to(SERVER);
+  const ann = await Tab.open(browser, 'silence', 'Ann', passage.url);
+  const wire = (look) => ann.page.evaluate(look);
+  // As if nothing had come for long: it asks, and is answered.
+  await wire(() => (wire.heardAt = Date.now() - wire.pingInterval - 1));
+  await ann.until('it is answered', () => wire(() => Date.now() - wire.heardAt < 5_000));
+  check((await ann.state()).resumed === 0, 'on the same connection');
+  // As if there had been no answer for long, to a request neither.
+  passage.deaf = true;
+  await wire(() => void wire.request('people').catch(({ message }) => (window.refused = message)));
+  await wire(() => (wire.heardAt = Date.now() - wire.pingInterval - 1));
+  await ann.until('it asks', () => wire(() => wire.pingedAt > 0));
+  await wire(() => (wire.pingedAt -= 10_001));
+  await ann.is(({ connection }) => connection !== 'live');
+  await ann.until('the request is refused', () => wire(() => window.refused === 'The connection was lost.' || String(window.refused)));
   passage.cut();
+  await ann.back(1);
+  // A server that wants it back later, and one that does not.
+  await wire(() => (wire.receive('{"event":"closing","data":{"reconnect":true,"after":60000}}'), wire.ws.close()));
+  await ann.shows('#connection', /^Reconnectingin 6\d sRetry$/);
+  await ann.back(2);
+  await wire(() => (wire.receive('{"event":"closing","data":{"reconnect":false}}'), wire.ws.close()));
+  await ann.shows('#connection', /^ClosedRetry$/);
+  await ann.back(3);
 });
 
 step('it looks like a board', async (browser) => {
@@ -276,6 +270,8 @@ step('it looks like a board', async (browser) => {
   await ben.page.mouse.move(400, 420);
   await ben.page.mouse.down();
   await ben.page.mouse.move(430, 470, { steps: 5 });
+  await ann.shows('.holder', /^Ben$/);
+  await ann.shows('.cursor span', /^Ben$/);
   await ann.note('t5').focus();
   await ann.page.emulateMedia({ colorScheme: 'light' });
   await ann.picture('light');
@@ -289,23 +285,4 @@ step('it looks like a board', async (browser) => {
   await ann.page.setViewportSize({ width, height });
 });
 
-let passed = 0;
-try {
-  await withChromium(async (browser) => {
-    for (const [name, run] of steps) {
-      const begun = Date.now();
-      try {
-        await run(browser);
-      } catch (error) {
-        throw new Error(`${name}: ${error.message}`);
-      }
-      for (const page of browser.pages().slice(1)) await page.close();
-      console.log(`ok ${name} (${Date.now() - begun} ms)`);
-      passed++;
-    }
-  }, { viewport: { width: 1280, height: 800 } });
-} catch (error) {
-  console.log(`FAILED ${error.message}`);
-}
-console.log(`${passed} passed, ${steps.length - passed} failed`);
-process.exit(passed === steps.length ? 0 : 1);
+await runSteps({ width: 1280, height: 800 });

@@ -3,44 +3,12 @@
 // `leaves` takes away the folder in which commands run.
 import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import net from 'node:net';
-import { join } from 'node:path';
-import { Transform } from 'node:stream';
 
-import { withChromium } from './chromium.mjs';
+import { Passage, Tab as Page, check, runSteps, step } from './steps.mjs';
 
-const DEADLINE = 10_000; // milliseconds for any one wait
-const SERVER = new URL(process.argv[2]);
+const SERVER = process.argv[2];
 const GO = process.argv[3];
-const SCREENSHOTS = process.argv[4];
-const steps = [];
-
-/** A passage to the runner, whose connections can be cut. A tab that goes through none is never cut. */
-async function passage() {
-  const through = new Set();
-  const made = { cuts: 0, bytes: () => Infinity, cutAll: () => through.forEach((end) => end.destroy()) };
-  const server = net.createServer((client) => {
-    const upstream = net.connect(SERVER.port, SERVER.hostname).setNoDelay();
-    let left = made.bytes();
-    // Cut after so many bytes, in the middle of a frame as likely as not.
-    const cutting = new Transform({
-      transform(chunk, _encoding, done) {
-        left -= chunk.length;
-        if (left > 0) return done(null, chunk);
-        made.cuts++;
-        client.write(chunk.subarray(0, chunk.length + left), () => client.destroy());
-      },
-    });
-    client.setNoDelay().pipe(upstream).pipe(cutting).pipe(client);
-    for (const end of [client, upstream]) {
-      through.add(end);
-      end.on('error', () => {}).on('close', () => (client.destroy(), upstream.destroy(), through.delete(end)));
-    }
-  });
-  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  made.url = `http://127.0.0.1:${server.address().port}/`;
-  return made;
-}
+Page.pictures = process.argv[4];
 
 const profiles = await (await fetch(new URL('profiles', SERVER))).json();
 
@@ -51,10 +19,6 @@ const truth = (name) => {
   return execFileSync('sh', ['-c', command], options).replace(/\x1b\[[0-9;]*m/g, '').replace(/\n$/, '');
 };
 
-function check(holds, otherwise) {
-  if (!holds) throw new Error(otherwise);
-}
-
 function same(got, wanted, what) {
   if (got === wanted) return;
   let at = 0;
@@ -64,13 +28,9 @@ function same(got, wanted, what) {
 }
 
 /** One tab that watches a run. */
-class Tab {
-  static async open(browser, id = '', url = SERVER.href) {
-    const tab = new Tab();
-    tab.page = await browser.newPage();
-    tab.page.on('pageerror', (error) => (tab.error = error));
-    tab.page.on('dialog', () => (tab.error = new Error('a dialog')));
-    await tab.page.goto(url + (id && `#${id}`));
+class Tab extends Page {
+  static async open(browser, id = '', url = SERVER) {
+    const tab = await Tab.load(browser, url + (id && `#${id}`));
     await tab.is({ connection: 'live' });
     // Its rooms are joined once a later request is answered.
     await tab.page.evaluate(() => wire.request('process_list'));
@@ -85,38 +45,17 @@ class Tab {
     return this.page.evaluate(() => window.runner.text());
   }
 
-  /** Waits until the state is so. */
-  async is(wanted, deadline = DEADLINE) {
-    const holds = (wanted) => Object.entries(wanted).every(([key, value]) => window.runner.state[key] === value);
-    try {
-      await this.page.waitForFunction(holds, wanted, { timeout: deadline, polling: 20 });
-    } catch {
-      throw new Error(`wanted ${JSON.stringify(wanted)}, got ${JSON.stringify(await this.state())}`);
-    }
-    if (this.error) throw this.error;
-  }
-
   async prints(text) {
-    const contains = (text) => window.runner.text().includes(text);
-    await this.page.waitForFunction(contains, text, { timeout: DEADLINE, polling: 20 });
+    const contains = (text) => window.runner.text().includes(text) || window.runner.text().slice(-200);
+    await this.until(`wanted ${JSON.stringify(text)}, got at last`, () => this.page.evaluate(contains, text));
   }
 
   /** What has come is drawn a frame later. */
   async draws(selector, count) {
-    const drawn = ([selector, count]) => document.querySelectorAll(selector).length === count;
-    await this.page.waitForFunction(drawn, [selector, count], { timeout: DEADLINE, polling: 20 });
-  }
-
-  async shows(selector, pattern) {
-    const matches = ([selector, source]) => {
-      const element = document.querySelector(selector);
-      return element?.checkVisibility() && new RegExp(source).test(element.textContent);
-    };
-    try {
-      await this.page.waitForFunction(matches, [selector, pattern.source], { timeout: DEADLINE, polling: 20 });
-    } catch {
-      throw new Error(`${selector} wants ${pattern}, got ${await this.page.textContent(selector)}`);
-    }
+    await this.until(`wanted ${count} of ${selector}, got`, async () => {
+      const drawn = await this.page.locator(selector).count();
+      return drawn === count || drawn;
+    });
   }
 
   async start(profile, id) {
@@ -127,17 +66,10 @@ class Tab {
 
   /** Types a line of input. */
   async say(line) {
-    await this.page.waitForSelector('#input', { state: 'visible', timeout: DEADLINE });
     await this.page.fill('#input', line);
     await this.page.press('#input', 'Enter');
   }
-
-  async picture(name) {
-    if (SCREENSHOTS) await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
-  }
 }
-
-const step = (name, run) => steps.push([name, run]);
 
 step('two tabs watch the same run live', async (browser) => {
   const ann = await Tab.open(browser, 'lines-a');
@@ -247,13 +179,14 @@ step('what has ended is there for who comes after', async (browser) => {
 });
 
 step('however often the connection is cut, nothing is missing or doubled', async (browser) => {
-  const way = await passage();
+  const way = await Passage.to(SERVER);
   const [whole, cut] = [await Tab.open(browser), await Tab.open(browser, 'long-a', way.url)];
   // From now on connections are short, as many as it takes.
   way.bytes = () => (way.cuts < 8 ? 100_000 + Math.random() * 300_000 : Infinity);
-  way.cutAll();
+  way.block();
   await cut.is({ connection: 'waiting' });
   await cut.picture('cut');
+  way.open();
   await cut.page.evaluate(() => setInterval(() => wire.state === 'waiting' && wire.connect(), 30));
   await whole.start('long', 'long-a');
   await whole.is({ processId: 'long-a', status: 'exited', missed: 0, lines: 80_080 }, 30_000);
@@ -266,7 +199,7 @@ step('however often the connection is cut, nothing is missing or doubled', async
 });
 
 step('what the server no longer has is told', async (browser) => {
-  const way = await passage();
+  const way = await Passage.to(SERVER);
   const tab = await Tab.open(browser, 'counts-b', way.url);
   await tab.start('counts', 'counts-b');
   await tab.prints('line 5\n');
@@ -282,8 +215,9 @@ step('what the server no longer has is told', async (browser) => {
   check((await tab.state()).missed === 1000, 'it is counted');
   // A life of the room that the server does not know: it tells the whole of its own.
   await tab.page.evaluate(() => (logs.get('counts-b').epoch = 'another'));
-  way.cutAll();
+  way.block();
   await tab.is({ connection: 'waiting' });
+  way.open();
   await tab.is({ connection: 'live', missed: 0 });
   await tab.shows('#log .chunk .note', /tells this output anew/);
   check((await tab.text()).startsWith('line 1\nline 2\n'), 'from the beginning');
@@ -378,7 +312,7 @@ step('a flood does not freeze the page', async (browser) => {
     check(Date.now() - begun < 3_000, `a click took ${Date.now() - begun} ms`);
   }
   // Scrolling up lets go of the end, as soon as there is something above, and nothing but the reader takes it back.
-  await tab.page.waitForFunction(() => window.runner.state.lines > 1_000, null, { timeout: DEADLINE, polling: 20 });
+  await tab.is(({ lines }) => lines > 1_000);
   await tab.page.hover('#log');
   await tab.page.mouse.wheel(0, -400);
   await tab.is({ following: false });
@@ -390,7 +324,7 @@ step('a flood does not freeze the page', async (browser) => {
   await tab.page.click('#jump');
   await tab.is({ following: true });
   // Back at the end by the wheel, once all is drawn: before that, the end moves away.
-  await tab.page.waitForFunction(() => !view.scheduled, null, { timeout: DEADLINE, polling: 20 });
+  await tab.until('all is drawn', () => tab.page.evaluate(() => !view.scheduled));
   await tab.page.hover('#log');
   await tab.page.mouse.wheel(0, -100);
   await tab.is({ following: false });
@@ -449,23 +383,4 @@ step('what could not start is told apart', async (browser) => {
   await tab.picture('ends');
 });
 
-let passed = 0;
-try {
-  await withChromium(async (browser) => {
-    for (const [name, run] of steps) {
-      const begun = Date.now();
-      try {
-        await run(browser);
-      } catch (error) {
-        throw new Error(`${name}: ${error.message}`);
-      }
-      for (const page of browser.pages().slice(1)) await page.close();
-      console.log(`ok ${name} (${Date.now() - begun} ms)`);
-      passed++;
-    }
-  }, { viewport: { width: 1280, height: 800 } });
-} catch (error) {
-  console.log(`FAILED ${error.message}`);
-}
-console.log(`${passed} passed, ${steps.length - passed} failed`);
-process.exit(passed === steps.length ? 0 : 1);
+await runSteps({ width: 1280, height: 800 });
