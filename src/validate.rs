@@ -20,15 +20,17 @@ use crate::error::{Error, code};
 /// ```
 ///
 /// # Errors
-/// `invalid_payload`. Its `details` are `{"path", "errors": [{"path", "message"}, …]}`: `errors` has all that fail, `path` is
-/// the first of them.
+/// `invalid_payload`. Its `details` are `{"path", "errors": [{"path", "message"}, …]}`: `errors` has all that fail, by
+/// path, `path` is the first of them.
 pub fn validate<T>(value: &T) -> Result<(), Error>
 where
     T: Validate<Context: Default>,
 {
     let Err(report) = value.validate() else { return Ok(()) };
-    let failed: Vec<(String, String)> =
+    let mut failed: Vec<(String, String)> =
         report.iter().map(|(path, error)| (path.to_string(), error.message().to_owned())).collect();
+    // In one order: a report has none of its own.
+    failed.sort();
     let first = failed.first().map_or("", |(path, _)| path);
     let text: Vec<String> = failed.iter().map(|(path, message)| format!("at `{path}`: {message}")).collect();
     let errors: Vec<_> =

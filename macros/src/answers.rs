@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Result};
 
 use crate::{keys, names};
@@ -99,9 +100,8 @@ fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
         Fields::Unnamed(_) => Err(Error::new(at, "`details` are of named fields, or of one")),
         Fields::Named(fields) => {
             let names: Vec<&Ident> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
-            let bound: Vec<Ident> = names.iter().map(|name| format_ident!("field_{name}")).collect();
-            let keys = names.iter().map(|name| quote::ToTokens::to_token_stream(name).to_string());
-            let keys = keys.map(|key| key.trim_start_matches("r#").to_owned());
+            let bound: Vec<Ident> = (0..names.len()).map(|index| format_ident!("field_{index}")).collect();
+            let keys = names.iter().map(|name| name.unraw().to_string());
             Ok(quote_spanned! {at=>
                 #whole #path { #(#names: ref #bound),* } => #make.with_details(::eventwire::__private::object([
                     #((#keys, ::eventwire::__private::json(#bound))),*

@@ -150,8 +150,10 @@ fn registration(method: &Method, role: &Role, at: Span) -> TokenStream {
 /// The closure that handles an event.
 fn handler(method: &Method, payload: &TokenStream, check: Option<TokenStream>) -> TokenStream {
     let Call { find, call, may_miss } = Call::of(method, &quote!(return ::eventwire::Ack::error(error)));
+    let now = quote_spanned!(answered_at(method)=> ::eventwire::Ack::now);
     let told = match may_miss || check.is_some() {
-        true => quote_spanned!(answered_at(method)=> ::eventwire::Ack::now(#call)),
+        true if method.returns_nothing() => quote!(#call; #now(())),
+        true => quote!(#now(#call)),
         false => call,
     };
     let check = check.map(|check| {

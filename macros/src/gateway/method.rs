@@ -87,6 +87,13 @@ impl Method {
         }
     }
 
+    pub(super) fn returns_nothing(&self) -> bool {
+        match self.returned() {
+            Some(Type::Tuple(returned)) => returned.elems.is_empty(),
+            returned => returned.is_none(),
+        }
+    }
+
     fn check(&self, role: &Role, at: Span) -> Result<()> {
         let of_kind = |kind: Kind| self.arguments.iter().filter(move |argument| argument.kind == kind);
         if let Some(second) = of_kind(Kind::Socket).nth(1) {
@@ -130,11 +137,10 @@ impl Method {
                 Err(Error::new_spanned(payload, text))
             }
             (Role::Disconnect, None) => match self.returned() {
-                Some(Type::Tuple(nothing)) if nothing.elems.is_empty() => Ok(()),
-                Some(returned) => {
+                Some(returned) if !self.returns_nothing() => {
                     Err(Error::new_spanned(returned, "it returns nothing: nobody is there to be answered"))
                 }
-                None => Ok(()),
+                _ => Ok(()),
             },
             (Role::Room { .. }, _) if self.returned().is_none() => {
                 let text = "it says who may subscribe: `-> bool`, or `-> Result<(), E>`";
