@@ -44,6 +44,9 @@
 //! events are handled one after another in the order in which they came, unless a registration says
 //! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later).
 //!
+//! A payload that is an [`Event`] has its name and its answer with it: [`on_event`](Io::on_event), `emit_event`, `request_event`. Handlers
+//! that share a state are the methods of a [gateway](Gateway). [`Io::events`] lists what is registered.
+//!
 //! # Emitting
 //!
 //! [`Socket::emit`] waits for room in the peer's outbox: that is how back-pressure reaches whoever produces. A [`Broadcast`], as by
@@ -75,6 +78,7 @@
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
 //! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
 //! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
+//! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; payloads' own checks; handlers with a state; their arguments; what is registered |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
@@ -98,7 +102,9 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `server` | yes | [`Io::listen`], [`Io::serve`], [`Io::accept`] |
-//! | `process` | yes | the module [`process`] |
+//! | `macros` | yes | `#[derive(Event)]`, `#[derive(Events)]`, `#[derive(IntoAck)]`, `#[derive(EventError)]`, `#[gateway]` |
+//! | `process` | yes | the module [`process`]; with it `macros` |
+//! | `validate` | | `#[event(validate)]`: payloads checked by `garde` before a handler gets them |
 //! | `axum` | | the peer's address from axum's `ConnectInfo` |
 
 mod acks;

@@ -19,14 +19,14 @@ if ! $quick; then
   step tests/setup.sh
 fi
 step cargo fmt --all --check
-step cargo clippy --all-targets --all-features --quiet -- -D warnings
+step cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
 if ! $quick; then
-  RUSTDOCFLAGS="-D warnings" step cargo doc --no-deps --all-features --quiet
+  RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --all-features --quiet
   # Every feature alone, and none.
-  for features in "" server process axum; do
+  for features in "" server macros process axum validate; do
     step cargo clippy --lib --no-default-features --features "$features" --quiet -- -D warnings
   done
-  step cargo test --doc --all-features --quiet
+  step cargo test --doc --workspace --all-features --quiet
   step tests/model.sh --quiet
 fi
 # Ten thousand connections are ten thousand descriptors.

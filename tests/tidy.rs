@@ -142,12 +142,22 @@ fn manifest() -> toml::Table {
     std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap()
 }
 
+/// Those of both crates.
+fn lints() -> toml::Table {
+    let manifest = manifest();
+    let macros: toml::Table = std::fs::read_to_string(root().join("macros/Cargo.toml")).unwrap().parse().unwrap();
+    for inherits in [&manifest, &macros] {
+        assert_eq!(inherits["lints"]["workspace"].as_bool(), Some(true));
+    }
+    manifest["workspace"]["lints"].as_table().unwrap().clone()
+}
+
 /// Where a lint exception for unsafe code stands, with its reason.
 const UNSAFE: &str = "modules/process/limits.rs";
 
 #[test]
 fn unsafe_code_is_denied_and_one_file_has_some() {
-    assert_eq!(manifest()["lints"]["rust"]["unsafe_code"].as_str(), Some("deny"));
+    assert_eq!(lints()["rust"]["unsafe_code"].as_str(), Some("deny"));
     for source in sources() {
         let is_exception = source.name == UNSAFE;
         assert_eq!(source.names(&["unsafe"]), is_exception, "src/{}", source.name);
@@ -161,8 +171,7 @@ fn unsafe_code_is_denied_and_one_file_has_some() {
 
 #[test]
 fn no_lock_is_held_across_an_await_says_the_lint() {
-    let manifest = manifest();
-    assert!(["warn", "deny"].contains(&manifest["lints"]["clippy"]["await_holding_lock"].as_str().unwrap()));
+    assert!(["warn", "deny"].contains(&lints()["clippy"]["await_holding_lock"].as_str().unwrap()));
     for source in sources() {
         assert!(!source.names(&["await_holding_lock"]), "src/{} lifts the lint", source.name);
     }
@@ -171,7 +180,7 @@ fn no_lock_is_held_across_an_await_says_the_lint() {
 /// The lint sees to it, unless it is lifted; variants of errors are looked at here as well.
 #[test]
 fn everything_public_has_docs() {
-    assert!(["warn", "deny", "forbid"].contains(&manifest()["lints"]["rust"]["missing_docs"].as_str().unwrap()));
+    assert!(["warn", "deny", "forbid"].contains(&lints()["rust"]["missing_docs"].as_str().unwrap()));
     let mut variants = 0;
     for source in sources() {
         assert!(!source.names(&["missing_docs"]), "src/{} lifts the lint", source.name);
@@ -199,9 +208,14 @@ fn everything_public_has_docs() {
 
 #[test]
 fn no_file_is_longer_than_600_lines() {
-    for source in sources() {
-        let lines = source.text.lines().count();
-        assert!(lines <= 600, "src/{} has {lines}", source.name);
+    let mut files = Vec::new();
+    for folder in ["src", "macros/src"] {
+        walk(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 80, "the files are found: {}", files.len());
+    for file in files {
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 600, "{} has {lines}", file.display());
     }
 }
 
