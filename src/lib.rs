@@ -76,6 +76,7 @@
 //! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
 //! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
+//! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; their checks; handlers that share a state; what those take; what was registered |
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
@@ -98,7 +99,9 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `server` | yes | [`Io::listen`], [`Io::serve`], [`Io::accept`] |
+//! | `macros` | yes | `#[derive(Event)]` and its like, [`#[gateway]`](macro@gateway) |
 //! | `process` | yes | the module [`process`] |
+//! | `validate` | | [`#[event(validate)]`](macro@Event): payloads checked by `garde` |
 //! | `axum` | | the peer's address from axum's `ConnectInfo` |
 
 mod acks;

@@ -142,12 +142,19 @@ fn manifest() -> toml::Table {
     std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap()
 }
 
+/// How a lint is set: for the workspace, which this crate follows.
+fn lint(tool: &str, name: &str) -> String {
+    let manifest = manifest();
+    assert_eq!(manifest["lints"]["workspace"].as_bool(), Some(true));
+    manifest["workspace"]["lints"][tool][name].as_str().unwrap().to_owned()
+}
+
 /// Where a lint exception for unsafe code stands, with its reason.
 const UNSAFE: &str = "modules/process/limits.rs";
 
 #[test]
 fn unsafe_code_is_denied_and_one_file_has_some() {
-    assert_eq!(manifest()["lints"]["rust"]["unsafe_code"].as_str(), Some("deny"));
+    assert_eq!(lint("rust", "unsafe_code"), "deny");
     for source in sources() {
         let is_exception = source.name == UNSAFE;
         assert_eq!(source.names(&["unsafe"]), is_exception, "src/{}", source.name);
@@ -161,8 +168,7 @@ fn unsafe_code_is_denied_and_one_file_has_some() {
 
 #[test]
 fn no_lock_is_held_across_an_await_says_the_lint() {
-    let manifest = manifest();
-    assert!(["warn", "deny"].contains(&manifest["lints"]["clippy"]["await_holding_lock"].as_str().unwrap()));
+    assert!(["warn", "deny"].contains(&&*lint("clippy", "await_holding_lock")));
     for source in sources() {
         assert!(!source.names(&["await_holding_lock"]), "src/{} lifts the lint", source.name);
     }
@@ -171,7 +177,7 @@ fn no_lock_is_held_across_an_await_says_the_lint() {
 /// The lint sees to it, unless it is lifted; variants of errors are looked at here as well.
 #[test]
 fn everything_public_has_docs() {
-    assert!(["warn", "deny", "forbid"].contains(&manifest()["lints"]["rust"]["missing_docs"].as_str().unwrap()));
+    assert!(["warn", "deny", "forbid"].contains(&&*lint("rust", "missing_docs")));
     let mut variants = 0;
     for source in sources() {
         assert!(!source.names(&["missing_docs"]), "src/{} lifts the lint", source.name);
