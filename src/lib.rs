@@ -42,7 +42,8 @@
 //! [`Io::on`] for all sockets, which costs nothing per connection, or [`Socket::on`] for one. A handler is a
 //! `Fn(Socket, T)` that returns a future; its return value is the acknowledgement ([`IntoAck`]), an `Err` the refusal. One socket's
 //! events are handled one after another in the order in which they came, unless a registration says
-//! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later).
+//! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later). [From closures to gateways](guide) shows all forms
+//! of handlers in one application, and what does the same as each part of Socket.IO.
 //!
 //! # Emitting
 //!
@@ -121,6 +122,10 @@ mod extensions;
 mod extract;
 mod frame;
 mod gateway;
+// No code: a page of the documentation, as a module so that it has a place in it and its examples are tests.
+#[cfg(feature = "macros")]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod handler;
 mod handshake;
 mod history;
