@@ -124,6 +124,13 @@ impl Heard {
         if let Err(error) = protocol::check_event(name) {
             panic!("cannot listen to {name:?}: {error}");
         }
+        if ["connection", "connect", "disconnect", "disconnecting"].contains(&name) {
+            // Elsewhere they are told so.
+            tracing::warn!(
+                event = name,
+                "this is an event that clients send; sockets come and go by `on_connect` and `on_disconnect`"
+            );
+        }
         Heard { name: name.into(), payload, ack, options: Options::default() }
     }
 

@@ -54,9 +54,44 @@ pub trait Event {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// An answer to this event, as an [`Answer`]: for a handler of several, which has one for each in its `match`. Only what the event's
+    /// [`Ack`](Event::Ack) says can be one.
+    ///
+    /// ```
+    /// use eventwire::{Event, Events, Io, Socket};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize, Event)]
+    /// #[event("len", ack = usize)]
+    /// struct Len(String);
+    ///
+    /// #[derive(Deserialize, Event)]
+    /// #[event("upper", ack = String)]
+    /// struct Upper(String);
+    ///
+    /// #[derive(Events)]
+    /// enum Text { Len(Len), Upper(Upper) }
+    ///
+    /// Io::new().on_events(|_socket: Socket, text| async move {
+    ///     match text {
+    ///         Text::Len(Len(text)) => Len::answer(text.len()),
+    ///         Text::Upper(Upper(text)) => Upper::answer(text.to_uppercase()),
+    ///     }
+    /// });
+    /// ```
+    fn answer(answer: impl AckFor<Self::Ack>) -> Answer
+    where
+        Self: Sized,
+    {
+        answer.into_ack()
+    }
 }
 
 /// Several events, one a variant: `#[derive(Events)]` on an enum, for one `match` over everything that a peer may send.
+///
+/// One handler answers them all, so that the compiler does not hold its answers to the `ack` of each, unless they are made by
+/// [`Event::answer`].
 ///
 /// ```
 /// use eventwire::{Events, Io, Socket};
@@ -448,6 +483,11 @@ pub mod __private {
             index += 1;
         }
         true
+    }
+
+    /// What the peer is not told goes to the log.
+    pub fn log(code: &str, error: &impl std::fmt::Display) {
+        tracing::error!(code, %error, "a handler failed");
     }
 
     /// A value that cannot be written as JSON is left out.

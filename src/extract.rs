@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> FromSocket for State<T> {
 impl<T: Principal> FromSocket for Auth<T> {
     fn from_socket(socket: &Socket) -> Result<Self, Error> {
         let found = socket.handshake().auth();
-        found.map(Auth).ok_or_else(|| missing::<T>(code::FORBIDDEN, "Auth", "whoever came in without"))
+        found.map(Auth).ok_or_else(|| missing::<T>(code::FORBIDDEN, "Auth", "whoever came in as a guest has"))
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn into_ack(input: &DeriveInput) -> TokenStream {
 /// What `#[error_code(…)]` says.
 enum Said {
     Transparent(Ident),
-    Code { code: LitStr, message: Option<LitStr>, details: Option<Ident> },
+    Code { code: LitStr, message: Option<LitStr>, details: Option<Ident>, logged: Option<Ident> },
 }
 
 impl Said {
@@ -40,18 +40,19 @@ impl Said {
             if let Some(code) = &code {
                 names::code(code)?;
             }
-            let (mut message, mut details, mut transparent) = (None, None, None);
-            keys::each(input, "error_code", &["details", "message", "transparent"], |key, ident| {
+            let (mut message, mut details, mut logged, mut transparent) = (None, None, None, None);
+            keys::each(input, "error_code", &["details", "message", "logged", "transparent"], |key, ident| {
                 match key {
                     "details" => details = Some(ident.clone()),
                     "message" => message = Some(keys::value(input, ident, "\"text\"")?),
+                    "logged" => logged = Some(ident.clone()),
                     _ => transparent = Some(ident.clone()),
                 }
                 Ok(())
             })?;
             match (code, transparent) {
-                (Some(code), None) => Ok(Said::Code { code, message, details }),
-                (None, Some(transparent)) if message.is_none() && details.is_none() => {
+                (Some(code), None) => Ok(Said::Code { code, message, details, logged }),
+                (None, Some(transparent)) if message.is_none() && details.is_none() && logged.is_none() => {
                     Ok(Said::Transparent(transparent))
                 }
                 (_, Some(transparent)) => Err(Error::new(
@@ -68,7 +69,7 @@ const UNCODED: &str = "an error needs a code: `#[error_code(\"out_of_stock\")]`"
 
 /// One variant, or the struct.
 fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
-    let (code, message, details) = match said {
+    let (code, message, details, logged) = match said {
         Said::Transparent(ident) => {
             let mut inner = fields.iter();
             let (Some(field), None) = (inner.next(), inner.next()) else {
@@ -80,22 +81,21 @@ fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
             };
             return Ok(quote_spanned!(ident.span()=> #pattern => ::eventwire::IntoError::into_error(inner),));
         }
-        Said::Code { code, message, details } => (code, message, details),
+        Said::Code { code, message, details, logged } => (code, message, details, logged),
     };
     // What is told by `Display` is told of the whole error.
-    let (whole, message) = match message {
-        Some(message) => (None, quote!(#message)),
-        None => (Some(quote!(ref error @)), quote!(::std::string::ToString::to_string(error))),
-    };
-    let make = quote!(::eventwire::Error::new(#code, #message));
+    let told = message.as_ref().map_or_else(|| quote!(::std::string::ToString::to_string(error)), |text| quote!(#text));
+    let whole = (message.is_none() || logged.is_some()).then(|| quote!(ref error @));
+    let log = logged.as_ref().map(|at| quote_spanned!(at.span()=> ::eventwire::__private::log(#code, error);));
+    let make = quote!(::eventwire::Error::new(#code, #told));
     let Some(details) = details else {
-        return Ok(quote!(#whole #path { .. } => #make,));
+        return Ok(quote!(#whole #path { .. } => { #log #make }));
     };
     let at = details.span();
     match fields {
         Fields::Unit => Err(Error::new(at, "there are no fields to give `details` of")),
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Ok(quote_spanned! {at=>
-            #whole #path(ref only) => #make.with_details(::eventwire::__private::json(only)),
+            #whole #path(ref only) => { #log #make.with_details(::eventwire::__private::json(only)) }
         }),
         Fields::Unnamed(_) => Err(Error::new(at, "`details` are of named fields, or of one")),
         Fields::Named(fields) => {
@@ -103,9 +103,12 @@ fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
             let bound: Vec<Ident> = (0..names.len()).map(|index| format_ident!("field_{index}")).collect();
             let keys = names.iter().map(|name| name.unraw().to_string());
             Ok(quote_spanned! {at=>
-                #whole #path { #(#names: ref #bound),* } => #make.with_details(::eventwire::__private::object([
-                    #((#keys, ::eventwire::__private::json(#bound))),*
-                ])),
+                #whole #path { #(#names: ref #bound),* } => {
+                    #log
+                    #make.with_details(::eventwire::__private::object([
+                        #((#keys, ::eventwire::__private::json(#bound))),*
+                    ]))
+                }
             })
         }
     }
