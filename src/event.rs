@@ -47,7 +47,8 @@ pub trait Event {
     /// What whoever handles it answers; `()` where there is nothing to say.
     type Ack;
 
-    /// Whether a payload that could be read may be handled: called before the handler is. The derive's `validate` writes it.
+    /// Whether a payload that could be read may be handled: asked by `on_event`, `on_events` and gateways before the handler is called. The
+    /// derive's `validate` writes it. Under a name of one's choosing, `on::<T>("name", …)` knows nothing of it.
     ///
     /// # Errors
     /// What the peer is answered. The code `invalid_payload`, with the path in `details`, is what it expects.
@@ -104,15 +105,15 @@ pub trait Event {
 /// enum FromBrowser {
 ///     #[event("say", ack = usize)]
 ///     Say(Say),
-///     #[event("typing")]
+///     #[event("typing", ack = usize)]
 ///     Typing,
 /// }
 ///
 /// let io = Io::new();
 /// io.on_events(|socket: Socket, event| async move {
 ///     match event {
-///         FromBrowser::Say(say) => Ok(socket.broadcast().emit("said", &say.text).await?),
-///         FromBrowser::Typing => eventwire::ok(socket.broadcast().volatile().emit("typing", socket.id()).await?),
+///         FromBrowser::Say(say) => socket.broadcast().emit("said", &say.text).await,
+///         FromBrowser::Typing => socket.broadcast().volatile().emit("typing", socket.id()).await,
 ///     }
 /// });
 /// ```
@@ -138,7 +139,7 @@ pub trait Events: Sized {
 )]
 pub trait EmitEvent {
     /// What it may be.
-    fn events() -> Vec<EventType>;
+    fn emitted() -> Vec<EventType>;
 
     /// What it is called.
     fn name(&self) -> &'static str;
@@ -151,7 +152,7 @@ pub trait EmitEvent {
 }
 
 impl<E: Event + Serialize> EmitEvent for E {
-    fn events() -> Vec<EventType> {
+    fn emitted() -> Vec<EventType> {
         vec![EventType::of::<E>()]
     }
 
@@ -245,7 +246,8 @@ where
     }
 
     fn types(&self) -> Types {
-        (self.1.payload, Some(self.1.ack))
+        // What the handler answers, where that is known: nothing holds it to the event's own.
+        (self.1.payload, <H as Handler<E>>::Output::ack_type().or(Some(self.1.ack)))
     }
 }
 
@@ -503,23 +505,46 @@ pub mod __private {
     #[derive(Debug)]
     pub struct Payload<'a, T>(pub &'a T);
 
+    // The names of the methods are those of nobody else: other traits are in scope where this is called.
     pub trait OfEvent {
-        fn check(&self) -> Result<(), Error>;
+        fn __eventwire_check(&self) -> Result<(), Error>;
     }
 
     impl<E: Event> OfEvent for Payload<'_, E> {
-        fn check(&self) -> Result<(), Error> {
+        fn __eventwire_check(&self) -> Result<(), Error> {
             self.0.check()
         }
     }
 
+    /// Some that hold events. Each has a trait of its own: for all that the compiler knows, a `Box` might be an event too.
+    macro_rules! of_events {
+        ($($name:ident: $held:ty, $each:expr;)*) => {$(
+            pub trait $name {
+                fn __eventwire_check(&self) -> Result<(), Error>;
+            }
+
+            impl<E: Event> $name for Payload<'_, $held> {
+                fn __eventwire_check(&self) -> Result<(), Error> {
+                    let each: fn(&$held) -> Result<(), Error> = $each;
+                    each(self.0)
+                }
+            }
+        )*};
+    }
+
+    of_events! {
+        OfBox: Box<E>, |held| held.check();
+        OfOption: Option<E>, |held| held.iter().try_for_each(Event::check);
+        OfVec: Vec<E>, |held| held.iter().try_for_each(Event::check);
+    }
+
     /// Found where the other is not: it needs one more reference.
     pub trait OfAny {
-        fn check(&self) -> Result<(), Error>;
+        fn __eventwire_check(&self) -> Result<(), Error>;
     }
 
     impl<T> OfAny for &Payload<'_, T> {
-        fn check(&self) -> Result<(), Error> {
+        fn __eventwire_check(&self) -> Result<(), Error> {
             Ok(())
         }
     }
@@ -530,8 +555,8 @@ pub mod __private {
     macro_rules! check_payload {
         ($payload:expr) => {{
             #[allow(unused_imports)]
-            use $crate::__private::{OfAny as _, OfEvent as _};
-            (&$crate::__private::Payload($payload)).check()
+            use $crate::__private::{OfAny as _, OfBox as _, OfEvent as _, OfOption as _, OfVec as _};
+            (&$crate::__private::Payload($payload)).__eventwire_check()
         }};
     }
 }

@@ -172,7 +172,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
         #[automatically_derived]
         impl #generics ::eventwire::EmitEvent for #ident #arguments #emitted {
-            fn events() -> ::std::vec::Vec<::eventwire::EventType> {
+            fn emitted() -> ::std::vec::Vec<::eventwire::EventType> {
                 ::std::vec![#(#entries),*]
             }
 
