@@ -5,6 +5,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `keys` | what stands in an attribute's parentheses: `"name", key = value` |
+//! | `mistakes` | all that is wrong, told at once |
 //! | `names` | which names events, codes and rooms can have |
 //! | `event`, `events` | `#[derive(Event)]`; `#[derive(Events)]` |
 //! | `answers` | `#[derive(IntoAck)]`, `#[derive(EventError)]` |
@@ -15,6 +16,7 @@ mod event;
 mod events;
 mod gateway;
 mod keys;
+mod mistakes;
 mod names;
 
 use proc_macro::TokenStream;
@@ -72,9 +74,9 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// #[derive(Events)]
 /// enum FromBrowser {
 ///     Say(Say),                          // its name is that of its payload
-///     #[event("typing")]
+///     #[event("typing", ack = usize)]
 ///     Typing,                            // no payload
-///     #[event("rename", ack = bool)]
+///     #[event("rename", ack = usize)]
 ///     Rename(String),                    // a name for any payload
 /// }
 ///
@@ -241,14 +243,17 @@ pub fn derive_event_error(input: TokenStream) -> TokenStream {
 /// In any order: the payload, of any type that can be deserialised; `Socket`, `SocketId`, `Io`, `Handshake`; `Ext<T>` (beside the socket),
 /// `State<T>` (beside the `Io`), `Auth<T>` (what `authenticate` returned), an `Option` of one, and with `#[from_socket]`
 /// before it whatever implements `FromSocket`. Where one is missing the peer is answered an error that names it, and the
-/// method is not called; a `#[disconnect]` is left out. A handler without a payload takes absent data or `null`. An argument with
+/// method is not called; a `#[disconnect]` is left out. The payload is read before, and checked after they were found. A handler without a payload takes absent data or `null`. An argument with
 /// `#[payload]` before it is the payload, whatever it is called.
 ///
 /// A payload that has a check of its own (`#[event(validate)]`) is checked under any name.
 ///
 /// # `self`
 ///
-/// `&self`, `self: Arc<Self>`, or nothing. Handlers of several sockets run at once: what changes lies behind a lock.
+/// `&self`, `self: Arc<Self>`, or nothing. Handlers of several sockets run at once: what changes lies behind a lock. The `Io` is an
+/// argument, and no field: an `Io` has its gateways, and one that has its `Io` would keep both for ever.
+///
+/// What is generated calls `::eventwire`: the crate cannot be renamed where its macros are used.
 #[proc_macro_attribute]
 pub fn gateway(attribute: TokenStream, item: TokenStream) -> TokenStream {
     gateway::gateway(attribute.into(), item.into()).into()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use eventwire::{AnyEvent, Error, Event, EventError, Gateway, GatewayError, IntoAck, RawEvent, Socket, gateway};
+use eventwire::{
+    AnyEvent, Auth, Error, Event, EventError, Ext, Gateway, GatewayError, IntoAck, RawEvent, Socket, gateway,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
@@ -273,4 +275,58 @@ async fn a_gateway_may_be_generic() {
     let mut client = server.client().await;
     assert_eq!(client.request("get", json!("a")).await, Ok(json!("1")));
     assert_eq!(client.request("get", json!("b")).await, Ok(json!(null)));
+}
+
+type Outcome = Result<(), Error>;
+
+trait Speaks {
+    type Word;
+}
+
+struct Guarded;
+
+impl Speaks for Guarded {
+    type Word = Typed;
+}
+
+/// What a guard says holds, however its type is spelt.
+#[gateway]
+impl Guarded {
+    #[connect]
+    async fn guard(&self, _name: Option<Ext<String>>, Auth(name): Auth<String>) -> Outcome {
+        if *name == "ann" { Ok(()) } else { Err(Error::new("not_you", "only ann may")) }
+    }
+
+    /// The payload's type is told by way of `Self`.
+    #[on]
+    async fn word(&self, Typed { n }: <Self as Speaks>::Word) -> Receipt {
+        Receipt { n }
+    }
+
+    #[cfg(unix)]
+    #[on("either")]
+    async fn on_unix(&self) -> &'static str {
+        "unix"
+    }
+
+    #[cfg(not(unix))]
+    #[on("either")]
+    async fn elsewhere(&self) -> &'static str {
+        "elsewhere"
+    }
+}
+
+#[tokio::test]
+async fn a_guard_keeps_out_and_either_of_two_is_there() {
+    let server = Server::new().await;
+    server.io.authenticate(eventwire::auth::query_token("user", |user| async move { Some(user) }));
+    server.io.gateway(Guarded).unwrap();
+    for (path, expected) in [("/ws?user=ben", "not_you"), ("/ws", "forbidden")] {
+        let mut refused = Client::connect(server.address, path).await;
+        let (code, before) = refused.closed().await;
+        assert_eq!((code, &before.last().unwrap()["data"]["code"]), (1008, &json!(expected)), "{before:?}");
+    }
+    let mut ann = Client::connect(server.address, "/ws?user=ann").await;
+    assert_eq!(ann.request("typed", json!({"n": 3})).await, Ok(json!({"n": 3})));
+    assert_eq!(ann.request("either", Value::Null).await, Ok(json!(if cfg!(unix) { "unix" } else { "elsewhere" })));
 }

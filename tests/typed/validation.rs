@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use eventwire::{Error, Event, Events, Socket, State, gateway};
+use eventwire::{Auth, Error, Event, Events, Socket, State, gateway};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,6 +66,9 @@ impl Shop {
     async fn named(&self, order: Order, called: State<Called>) -> u32 {
         self.order(order, called).await
     }
+
+    #[on("guarded")]
+    async fn guarded(&self, _order: Order, _user: Auth<String>) {}
 
     #[on("orders")]
     async fn orders(&self, orders: Vec<Order>) -> usize {
@@ -197,6 +200,7 @@ async fn a_gateway_checks_under_any_name() {
         assert_all_told(&client.request(event, bad).await.unwrap_err());
         assert_eq!(client.request(event, good).await, Ok(answer), "{event}");
     }
+    assert_eq!(client.request("guarded", bad()).await.unwrap_err()["code"], "forbidden", "guests learn no more");
     assert_eq!(client.request("even-by-name", json!(3)).await.unwrap_err()["code"], "odd");
     assert_eq!(client.request("even-by-name", json!(4)).await, Ok(json!(4)));
     assert_eq!(client.request("line", json!({"count": 0})).await, Ok(json!(0)));
