@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::Stream;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -25,7 +23,7 @@ use crate::handler;
 use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId, count};
 use crate::io::Io;
 use crate::outbox::{Backlog, Push, wake};
-use crate::protocol::{self, Id, Outgoing};
+use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::rooms::Room;
 use crate::socket::Socket;
 
@@ -258,7 +256,7 @@ impl<'a> Broadcast<'a> {
     ///
     /// The question is sent by the call itself, which must be within a Tokio runtime. Dropping the stream gives up
     /// on the rest. Neither [`volatile`](Broadcast::volatile) nor [`paced`](Broadcast::paced) changes anything.
-    pub fn request<A: DeserializeOwned>(self, event: &str, data: impl Serialize) -> Answers<A> {
+    pub fn request<A: for<'de> Deserialize<'de>>(self, event: &str, data: impl Serialize) -> Answers<A> {
         let asked = protocol::check_event(event)
             .map_err(RequestError::Name)
             .and_then(|()| encode::json(&data).map_err(|error| RequestError::Encode(error.to_string())));
@@ -299,7 +297,7 @@ impl<'a> Broadcast<'a> {
         let members: Vec<_> = members.into_iter().map(|(_, member)| member).collect();
         let timer = Box::pin(tokio::time::sleep(self.timeout));
         let outstanding = members.len();
-        Answers { id, members, open, outstanding, late: None, answers, timer, answer: PhantomData }
+        Answers { id, members, open, outstanding, late: None, answers, timer, read: handler::decode }
     }
 }
 
@@ -348,7 +346,7 @@ pub struct Answers<A> {
     late: Option<usize>,
     answers: mpsc::Receiver<(usize, Outcome)>,
     timer: Pin<Box<Sleep>>,
-    answer: PhantomData<fn() -> A>,
+    read: fn(&Packet) -> Result<A, Error>,
 }
 
 impl<A> Answers<A> {
@@ -363,7 +361,7 @@ impl<A> Answers<A> {
     }
 }
 
-impl<A: DeserializeOwned> Stream for Answers<A> {
+impl<A> Stream for Answers<A> {
     type Item = (SocketId, Result<A, RequestError>);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -377,7 +375,7 @@ impl<A: DeserializeOwned> Stream for Answers<A> {
                 continue;
             }
             let answer = outcome.and_then(|packet| {
-                handler::decode(&packet).map_err(|error| RequestError::Decode(error.message().to_owned()))
+                (this.read)(&packet).map_err(|error| RequestError::Decode(error.message().to_owned()))
             });
             return Poll::Ready(Some((this.close(index), answer)));
         }

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::nodes::Joining;
 use crate::adapter::{Adapter, Interests, Local};
@@ -267,7 +266,11 @@ impl Io {
     ///
     /// # Panics
     /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
-    pub fn on<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+    pub fn on<T: for<'de> Deserialize<'de> + Send + 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<T>,
+    ) -> ListenerId {
         self.hear(event, Box::new(Typed::<T, _>::new(handler)), false)
     }
 
@@ -275,7 +278,11 @@ impl Io {
     ///
     /// # Panics
     /// As [`on`](Io::on).
-    pub fn once<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+    pub fn once<T: for<'de> Deserialize<'de> + Send + 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<T>,
+    ) -> ListenerId {
         self.hear(event, Box::new(Typed::<T, _>::new(handler)), true)
     }
 
@@ -368,7 +375,7 @@ impl Io {
     }
 
     /// Asks everyone at this node. See [`Broadcast::request`].
-    pub fn request<A: DeserializeOwned>(&self, event: &str, data: impl Serialize) -> Answers<A> {
+    pub fn request<A: for<'de> Deserialize<'de>>(&self, event: &str, data: impl Serialize) -> Answers<A> {
         Broadcast::new(self).request(event, data)
     }
 

@@ -2,13 +2,11 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::acks::{self, RequestError, Waiter};
@@ -27,7 +25,7 @@ use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::lane::Tasks;
 use crate::outbox::{Push, wake};
-use crate::protocol::{self, Id, Outgoing};
+use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::rooms::NotJoined;
 use crate::router::{ListenerId, Off, Router};
 
@@ -132,7 +130,11 @@ impl Socket {
     ///
     /// # Panics
     /// When the name is empty, longer than 128 characters, or [reserved](crate::RESERVED).
-    pub fn on<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+    pub fn on<T: for<'de> Deserialize<'de> + Send + 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<T>,
+    ) -> ListenerId {
         self.hear(event, Box::new(Typed::<T, _>::new(handler)), false)
     }
 
@@ -140,7 +142,11 @@ impl Socket {
     ///
     /// # Panics
     /// As [`on`](Socket::on).
-    pub fn once<T: DeserializeOwned + Send + 'static>(&self, event: &str, handler: impl Handler<T>) -> ListenerId {
+    pub fn once<T: for<'de> Deserialize<'de> + Send + 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<T>,
+    ) -> ListenerId {
         self.hear(event, Box::new(Typed::<T, _>::new(handler)), true)
     }
 
@@ -233,14 +239,14 @@ impl Socket {
     ///
     /// # Errors
     /// [`RequestError`]: each request is settled, at the latest by its timeout or the end of the socket.
-    pub fn request<A: DeserializeOwned>(&self, event: &str, data: impl Serialize) -> Request<A> {
+    pub fn request<A: for<'de> Deserialize<'de>>(&self, event: &str, data: impl Serialize) -> Request<A> {
         let id = acks::next_id();
         let frame = self.frame(event, Some(&Id::Number(id)), &data).map_err(|error| match error {
             EmitError::Name(error) => RequestError::Name(error),
             EmitError::Encode(text) => RequestError::Encode(text),
             _ => RequestError::Disconnected,
         });
-        Request { socket: self.clone(), id, frame, timeout: self.config().ack_timeout, answer: PhantomData }
+        Request { socket: self.clone(), id, frame, timeout: self.config().ack_timeout, read: handler::decode }
     }
 
     // ---- rooms
@@ -430,7 +436,7 @@ pub struct Request<A> {
     id: u64,
     frame: Result<Bytes, RequestError>,
     timeout: Duration,
-    answer: PhantomData<fn() -> A>,
+    read: fn(&Packet) -> Result<A, Error>,
 }
 
 impl<A> Request<A> {
@@ -456,12 +462,12 @@ impl Drop for Pending<'_> {
     }
 }
 
-impl<A: DeserializeOwned + 'static> IntoFuture for Request<A> {
+impl<A: 'static> IntoFuture for Request<A> {
     type Output = Result<A, RequestError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Request { socket, id, frame, timeout, .. } = self;
+        let Request { socket, id, frame, timeout, read } = self;
         Box::pin(async move {
             let frame = frame?;
             let (sender, answer) = oneshot::channel();
@@ -473,7 +479,7 @@ impl<A: DeserializeOwned + 'static> IntoFuture for Request<A> {
                 answer.await.unwrap_or(Err(RequestError::Disconnected))
             };
             let packet = tokio::time::timeout(timeout, asking).await.map_err(|_| RequestError::Timeout)??;
-            handler::decode(&packet).map_err(|error| RequestError::Decode(error.message().to_owned()))
+            read(&packet).map_err(|error| RequestError::Decode(error.message().to_owned()))
         })
     }
 }
