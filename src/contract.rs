@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -112,7 +112,7 @@ fn millis<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resul
 pub(crate) struct Heard {
     pub(crate) name: Box<str>,
     payload: &'static str,
-    ack: Option<&'static str>,
+    ack: OnceLock<&'static str>,
     /// As they were last set, by whichever of the listeners that share this.
     pub(crate) options: Options,
 }
@@ -124,7 +124,17 @@ impl Heard {
         if let Err(error) = protocol::check_event(name) {
             panic!("cannot listen to {name:?}: {error}");
         }
+        let ack = ack.map_or_else(OnceLock::new, OnceLock::from);
         Heard { name: name.into(), payload, ack, options: Options::default() }
+    }
+
+    fn ack(&self) -> Option<&'static str> {
+        self.ack.get().copied()
+    }
+
+    /// Tells what is answered, where that was not known.
+    pub(crate) fn answers(&self, ack: &'static str) {
+        let _is_told_already = self.ack.set(ack);
     }
 
     pub(crate) fn info(&self, options: &Options) -> EventInfo {
@@ -132,7 +142,7 @@ impl Heard {
             name: self.name.to_string(),
             direction: Direction::FromClient,
             payload: self.payload,
-            ack: self.ack,
+            ack: self.ack(),
             concurrent: options.concurrent().unwrap_or(0),
             timeout: options.timeout(),
         }
@@ -182,7 +192,7 @@ impl Known {
     /// # Panics
     /// When the name cannot be an event's.
     pub(crate) fn of_socket(&self, name: &str, types: Types) -> Arc<Heard> {
-        let is_it = |heard: &&Arc<Heard>| (heard.payload, heard.ack) == types;
+        let is_it = |heard: &&Arc<Heard>| (heard.payload, heard.ack()) == types;
         {
             let known = self.of_sockets.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(heard) = known.get(name).and_then(|known| known.iter().find(is_it)) {

@@ -141,17 +141,39 @@ impl std::error::Error for Error {}
 /// It is implemented for everything that becomes an [`Error`]: texts and common errors are answered with
 /// the code `handler_failed`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error of an event handler",
-    note = "write `impl From<{Self}> for eventwire::Error`, or use `.map_err(|e| eventwire::Error::new(\"code\", e.to_string()))`"
+    message = "`{Self}` cannot be the error of a handler: it has no code",
+    label = "an error without a code",
+    note = "for a type of your own write `#[derive(EventError)]`, or `impl From<{Self}> for eventwire::Error`",
+    note = "for one of another crate there is `.map_err(|error| eventwire::Error::new(\"code\", error.to_string()))`"
 )]
 pub trait IntoError {
     /// The error as the peer sees it.
     fn into_error(self) -> Error;
 }
 
+// The compiler is to speak of the error, and not of the long list of what becomes one.
+#[diagnostic::do_not_recommend]
 impl<E: Into<Error>> IntoError for E {
     fn into_error(self) -> Error {
         self.into()
+    }
+}
+
+/// What `Display` says of an error, as the derive asks it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no text for people",
+    label = "no `Display`, and no `message`",
+    note = "write `impl std::fmt::Display for {Self}`, which `thiserror` does, or `message = \"…\"` beside each code"
+)]
+#[doc(hidden)]
+pub trait HasMessage {
+    fn text(&self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> HasMessage for E {
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::broadcast::{Answers, Broadcast};
 use crate::emit::{EmitError, Emitting};
@@ -99,7 +99,8 @@ pub trait Events: Sized {
 /// What `emit_event` sends: an [`Event`], or a variant of an enum of [`Events`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be emitted as an event",
-    note = "it is to be an `Event`, or an enum of `Events`, and to implement `Serialize`"
+    label = "cannot be emitted",
+    note = "one event needs `#[derive(serde::Serialize, eventwire::Event)]`; an enum of them needs `#[derive(eventwire::Events)]`, and each payload in it `#[derive(serde::Serialize)]`"
 )]
 pub trait EmitEvent {
     /// What it may be.
@@ -115,6 +116,8 @@ pub trait EmitEvent {
     fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
+// What is wrong is told in this trait's words, once, whichever of the two is missing.
+#[diagnostic::do_not_recommend]
 impl<E: Event + Serialize> EmitEvent for E {
     fn events() -> Vec<EventType> {
         vec![EventType::of::<E>()]
@@ -160,7 +163,16 @@ impl EventType {
     label = "not what the event's `ack` says",
     note = "return `{A}` (which `#[derive(IntoAck)]` allows for a type of your own), `Result<{A}, E>` or `Ack<{A}>`, or name another `ack` in `#[event(…)]`"
 )]
-pub trait AckFor<A>: IntoAck {}
+pub trait AckFor<A>: IntoAck {
+    /// What a gateway calls, for its errors to speak of what a method returns.
+    #[doc(hidden)]
+    fn into_answer(self) -> Answer
+    where
+        Self: Sized,
+    {
+        self.into_ack()
+    }
+}
 
 // Spelt out: a rule for `Ack` of anything that is one would overlap with that for `A` itself.
 impl<A: IntoAck> AckFor<A> for A {}
@@ -261,7 +273,7 @@ impl Io {
     /// When the name cannot be an event's, which the derive sees to.
     pub fn on_event<E>(&self, handler: impl Handler<E, Output: AckFor<E::Ack>>) -> ListenerId
     where
-        E: Event + DeserializeOwned + Send + 'static,
+        E: Event + for<'de> Deserialize<'de> + Send + 'static,
     {
         self.hear(E::NAME, of_event(handler), false)
     }
@@ -272,7 +284,7 @@ impl Io {
     /// As [`on_event`](Io::on_event).
     pub fn once_event<E>(&self, handler: impl Handler<E, Output: AckFor<E::Ack>>) -> ListenerId
     where
-        E: Event + DeserializeOwned + Send + 'static,
+        E: Event + for<'de> Deserialize<'de> + Send + 'static,
     {
         self.hear(E::NAME, of_event(handler), true)
     }
@@ -296,7 +308,7 @@ impl Io {
     /// Asks everyone at this node. See [`Broadcast::request`].
     pub fn request_event<E>(&self, event: &E) -> Answers<E::Ack>
     where
-        E: Event<Ack: DeserializeOwned> + Serialize,
+        E: Event<Ack: for<'de> Deserialize<'de>> + Serialize,
     {
         self.broadcast().request_event(event)
     }
@@ -310,7 +322,7 @@ impl Socket {
     /// As there.
     pub fn on_event<E>(&self, handler: impl Handler<E, Output: AckFor<E::Ack>>) -> ListenerId
     where
-        E: Event + DeserializeOwned + Send + 'static,
+        E: Event + for<'de> Deserialize<'de> + Send + 'static,
     {
         self.hear(E::NAME, of_event(handler), false)
     }
@@ -321,7 +333,7 @@ impl Socket {
     /// As [`Io::on_event`].
     pub fn once_event<E>(&self, handler: impl Handler<E, Output: AckFor<E::Ack>>) -> ListenerId
     where
-        E: Event + DeserializeOwned + Send + 'static,
+        E: Event + for<'de> Deserialize<'de> + Send + 'static,
     {
         self.hear(E::NAME, of_event(handler), true)
     }
@@ -370,7 +382,7 @@ impl Socket {
     /// As there.
     pub fn request_event<E>(&self, event: &E) -> Request<E::Ack>
     where
-        E: Event<Ack: DeserializeOwned> + Serialize,
+        E: Event<Ack: for<'de> Deserialize<'de>> + Serialize,
     {
         self.request(E::NAME, event)
     }
@@ -389,7 +401,7 @@ impl Broadcast<'_> {
     /// Asks each member at this node, for the answer that belongs to the event. See [`request`](Broadcast::request).
     pub fn request_event<E>(self, event: &E) -> Answers<E::Ack>
     where
-        E: Event<Ack: DeserializeOwned> + Serialize,
+        E: Event<Ack: for<'de> Deserialize<'de>> + Serialize,
     {
         self.request(E::NAME, event)
     }
@@ -420,23 +432,15 @@ impl Paced<'_> {
 pub mod __private {
     pub use serde::de::DeserializeOwned;
     pub use serde::{Serialize, Serializer};
+    pub use serde_json::value::Serializer as ToJson;
     use serde_json::{Map, Value};
 
     use super::Event;
     use crate::error::Error;
 
-    /// For a constant: it does not compile where a name is not new.
-    pub const fn new_name(name: &str, before: &[&str]) {
-        let mut index = 0;
-        while index < before.len() {
-            if is_same(name.as_bytes(), before[index].as_bytes()) {
-                panic!("another one has the same event's name");
-            }
-            index += 1;
-        }
-    }
-
-    const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    /// For a constant, where names are not compared by `==`.
+    pub const fn is_same(a: &str, b: &str) -> bool {
+        let (a, b) = (a.as_bytes(), b.as_bytes());
         if a.len() != b.len() {
             return false;
         }
@@ -451,8 +455,8 @@ pub mod __private {
     }
 
     /// A value that cannot be written as JSON is left out.
-    pub fn json<T: Serialize>(value: &T) -> Value {
-        serde_json::to_value(value).unwrap_or_default()
+    pub fn json(written: serde_json::Result<Value>) -> Value {
+        written.unwrap_or_default()
     }
 
     pub fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {

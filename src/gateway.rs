@@ -48,7 +48,10 @@ pub trait Gateway: Send + Sync + Sized + 'static {
     const ROOMS: &'static [&'static str];
 
     /// Registers its handlers. They should have their `Io` by [`Socket::io`](crate::Socket::io): one that captures it keeps it for ever.
-    fn register(self: Arc<Self>, io: &Io);
+    fn register(self: Arc<Self>, io: &Io)
+    // As above: said here, an impl may take it as given, and what is not `Sync` is told of once.
+    where
+        Self: Send + Sync + 'static;
 }
 
 /// Why a gateway was not added.

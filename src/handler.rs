@@ -49,12 +49,24 @@ pub trait Handler<T>: Fn(Socket, T) -> <Self as Handler<T>>::Future + Send + Syn
 impl<T, F, Fut> Handler<T> for F
 where
     F: Fn(Socket, T) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
+    Fut: Asynchronous + Send + 'static,
     Fut::Output: IntoAck,
 {
     type Future = Fut;
     type Output = Fut::Output;
 }
+
+/// Any future. It has a name of its own here for what the compiler says where there is none.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a handler is asynchronous, and this one returns `{Self}`, which is no future",
+    label = "returns `{Self}`",
+    note = "write `|socket, data| async move {{ … }}`, or give it an `async fn(Socket, Data)`"
+)]
+pub trait Asynchronous: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> Asynchronous for F {}
 
 /// What a handler may return: its return value is the acknowledgement.
 ///
@@ -63,9 +75,9 @@ where
 /// any serialisable `T`, so that a type of one's own is returned as `Ok(value)`, or as
 /// [`ok`]`(value)`, which spares naming the error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the answer of an event handler",
+    message = "`{Self}` cannot be the answer of a handler",
     label = "returned by a handler",
-    note = "return `Ok(value)` or `eventwire::ok(value)` for a type of your own that is `Serialize`"
+    note = "a type of your own is one with `#[derive(serde::Serialize, eventwire::IntoAck)]`; any that is `Serialize` is returned by `eventwire::ok(value)`"
 )]
 pub trait IntoAck {
     /// The answer to the request.

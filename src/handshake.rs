@@ -18,6 +18,10 @@ use std::sync::Arc;
 ///     fn user(&self) -> &str { &self.subject }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be who came in: it does not name its user",
+    note = "write `impl eventwire::Principal for {Self}`, whose `user` is the name"
+)]
 pub trait Principal: Send + Sync + 'static {
     /// The user's name. An empty one is refused: what forgot to fill it in must not let anybody in.
     fn user(&self) -> &str;

@@ -187,6 +187,8 @@ pub use validate::validate;
 
 /// What the macros write beside public names.
 #[doc(hidden)]
+pub use error::HasMessage;
+#[doc(hidden)]
 pub use event::__private;
 
 // The macros write `::eventwire`, in modules of this crate as elsewhere.

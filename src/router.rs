@@ -103,6 +103,15 @@ impl ListenerId {
         }
         self
     }
+
+    /// What a handler answers that makes an [`Answer`](crate::Answer), for [`Io::events`](crate::Io::events). A gateway's do.
+    #[doc(hidden)]
+    pub fn answers(self, ack: Option<&'static str>) -> ListenerId {
+        if let Some((listener, ack)) = self.listener.upgrade().zip(ack) {
+            listener.event.iter().for_each(|heard| heard.answers(ack));
+        }
+        self
+    }
 }
 
 /// Which listeners `off` takes away.

@@ -3,9 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Result};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Path, Result, Type};
 
-use crate::{keys, names};
+use crate::keys::{self, Takes};
+use crate::mistakes::Mistakes;
+use crate::names;
+
+const ERROR_CODE: Takes =
+    Takes { attribute: "error_code", text: Some("code"), keys: &["details", "message", "transparent"] };
 
 pub(crate) fn into_ack(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
@@ -36,12 +41,8 @@ enum Said {
 impl Said {
     fn read(attribute: &Attribute) -> Result<Said> {
         keys::within(attribute, |input| {
-            let code = keys::text(input)?;
-            if let Some(code) = &code {
-                names::code(code)?;
-            }
             let (mut message, mut details, mut transparent) = (None, None, None);
-            keys::each(input, "error_code", &["details", "message", "transparent"], |key, ident| {
+            let code = ERROR_CODE.read(input, |key, ident| {
                 match key {
                     "details" => details = Some(ident.clone()),
                     "message" => message = Some(keys::value(input, ident, "\"text\"")?),
@@ -49,6 +50,9 @@ impl Said {
                 }
                 Ok(())
             })?;
+            if let Some(code) = &code {
+                names::code(code)?;
+            }
             match (code, transparent) {
                 (Some(code), None) => Ok(Said::Code { code, message, details }),
                 (None, Some(transparent)) if message.is_none() && details.is_none() => {
@@ -56,7 +60,7 @@ impl Said {
                 }
                 (_, Some(transparent)) => Err(Error::new(
                     transparent.span(),
-                    "what is `transparent` says all by itself: nothing stands beside it",
+                    "`transparent` stands alone: the code, the message and the details are those of the field",
                 )),
                 (None, None) => Err(Error::new_spanned(attribute, UNCODED)),
             }
@@ -64,28 +68,39 @@ impl Said {
     }
 }
 
-const UNCODED: &str = "an error needs a code: `#[error_code(\"out_of_stock\")]`";
+const UNCODED: &str = "an error needs a code, such as `#[error_code(\"out_of_stock\")]`";
+
+/// The type that is derived for.
+struct Whole<'a> {
+    ident: &'a Ident,
+    ty: TokenStream,
+}
 
 /// One variant, or the struct.
-fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
+fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
     let (code, message, details) = match said {
         Said::Transparent(ident) => {
             let mut inner = fields.iter();
             let (Some(field), None) = (inner.next(), inner.next()) else {
-                return Err(Error::new(ident.span(), "`transparent` is for one field, which is the error"));
+                let text = "`transparent` is for one field, the error that is told: give this one a code of its own";
+                return Err(Error::new(ident.span(), text));
             };
+            let ty = &field.ty;
             let pattern = match &field.ident {
                 Some(name) => quote!(#path { #name: inner }),
                 None => quote!(#path(inner)),
             };
-            return Ok(quote_spanned!(ident.span()=> #pattern => ::eventwire::IntoError::into_error(inner),));
+            return Ok(quote!(#pattern => <#ty as ::eventwire::IntoError>::into_error(inner),));
         }
         Said::Code { code, message, details } => (code, message, details),
     };
     // What is told by `Display` is told of the whole error.
     let (whole, message) = match message {
         Some(message) => (None, quote!(#message)),
-        None => (Some(quote!(ref error @)), quote!(::std::string::ToString::to_string(error))),
+        None => {
+            let (ty, message) = (&of.ty, quote_spanned!(of.ident.span()=> ::eventwire::HasMessage));
+            (Some(quote!(ref error @)), quote!(<#ty as #message>::text(error)))
+        }
     };
     let make = quote!(::eventwire::Error::new(#code, #message));
     let Some(details) = details else {
@@ -93,45 +108,56 @@ fn arm(path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
     };
     let at = details.span();
     match fields {
-        Fields::Unit => Err(Error::new(at, "there are no fields to give `details` of")),
-        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Ok(quote_spanned! {at=>
-            #whole #path(ref only) => #make.with_details(::eventwire::__private::json(only)),
-        }),
-        Fields::Unnamed(_) => Err(Error::new(at, "`details` are of named fields, or of one")),
+        Fields::Unit => Err(Error::new(at, "there are no fields: leave `details` away")),
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+            let only = fields.unnamed.iter().map(|field| json(&field.ty, &quote!(only)));
+            Ok(quote!(#whole #path(ref only) => #make.with_details(#(#only)*),))
+        }
+        Fields::Unnamed(_) => Err(Error::new(at, "`details` are an object: give the fields names")),
         Fields::Named(fields) => {
             let names: Vec<&Ident> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
             let bound: Vec<Ident> = (0..names.len()).map(|index| format_ident!("field_{index}")).collect();
             let keys = names.iter().map(|name| name.unraw().to_string());
-            Ok(quote_spanned! {at=>
+            let values = fields.named.iter().zip(&bound).map(|(field, bound)| json(&field.ty, &quote!(#bound)));
+            Ok(quote! {
                 #whole #path { #(#names: ref #bound),* } => #make.with_details(::eventwire::__private::object([
-                    #((#keys, ::eventwire::__private::json(#bound))),*
+                    #((#keys, #values)),*
                 ])),
             })
         }
     }
 }
 
+/// A field as JSON. Its type is named, so that the compiler speaks of the field where it is not `Serialize`.
+fn json(ty: &Type, field: &TokenStream) -> TokenStream {
+    let written = quote!(<#ty as ::eventwire::__private::Serialize>::serialize(#field, ::eventwire::__private::ToJson));
+    quote!(::eventwire::__private::json(#written))
+}
+
 pub(crate) fn event_error(input: &DeriveInput) -> Result<TokenStream> {
     let of_all = keys::only(&input.attrs, "error_code")?.map(Said::read).transpose()?;
     let ident = &input.ident;
+    let (generics, arguments, conditions) = input.generics.split_for_impl();
+    let whole = Whole { ident, ty: quote!(#ident #arguments) };
     let arms = match &input.data {
         Data::Struct(data) => {
             let said = of_all.ok_or_else(|| Error::new(ident.span(), UNCODED))?;
-            vec![arm(&syn::parse_quote!(#ident), &data.fields, &said)?]
+            vec![arm(&whole, &syn::parse_quote!(#ident), &data.fields, &said)?]
         }
         Data::Enum(data) => {
-            let mut arms = Vec::new();
-            for variant in &data.variants {
+            let mut mistakes = Mistakes::default();
+            let arms = data.variants.iter().map(|variant| {
                 let name = &variant.ident;
                 let own = keys::only(&variant.attrs, "error_code")?.map(Said::read).transpose()?;
                 let said = own.as_ref().or(of_all.as_ref()).ok_or_else(|| Error::new(name.span(), UNCODED))?;
-                arms.push(arm(&syn::parse_quote!(#ident::#name), &variant.fields, said)?);
-            }
+                arm(&whole, &syn::parse_quote!(#ident::#name), &variant.fields, said)
+            });
+            let arms = arms.filter_map(|arm| mistakes.right(arm)).collect();
+            mistakes.none()?;
             arms
         }
         Data::Union(data) => return Err(Error::new(data.union_token.span, "a union can be no error")),
     };
-    let (generics, arguments, conditions) = input.generics.split_for_impl();
     Ok(quote! {
         #[automatically_derived]
         impl #generics ::core::convert::From<#ident #arguments> for ::eventwire::Error #conditions {

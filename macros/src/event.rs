@@ -1,34 +1,32 @@
 //! `#[derive(Event)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, GenericParam, LitStr, Result, Type};
 
-use crate::{keys, names};
+use crate::keys::{self, Takes};
+use crate::names;
+
+const EVENT: Takes = Takes { attribute: "event", text: Some("name"), keys: &["ack", "validate"] };
+
+pub(crate) const UNNAMED: &str = "an event needs a name: `#[event(\"name\")]`";
 
 /// What `#[event(…)]` says.
 pub(crate) struct Said {
     pub(crate) name: Option<LitStr>,
     pub(crate) ack: Option<Type>,
-    /// The call that checks a payload, if one is to be.
-    pub(crate) validate: Option<TokenStream>,
+    /// Where it says that payloads are to be checked.
+    pub(crate) validate: Option<Span>,
 }
 
 impl Said {
     pub(crate) fn read(attribute: &Attribute) -> Result<Said> {
         keys::within(attribute, |input| {
-            let name = keys::text(input)?;
-            if let Some(name) = &name {
-                names::event(name)?;
-            }
             let (mut ack, mut validate) = (None, None);
-            keys::each(input, "event", &["ack", "validate"], |key, ident| {
+            let name = EVENT.read(input, |key, ident| {
                 match key {
-                    "ack" => ack = Some(keys::value(input, ident, "Type")?),
-                    _ if cfg!(feature = "validate") => {
-                        validate = Some(quote_spanned!(ident.span()=> ::eventwire::validate));
-                    }
+                    "ack" => ack = Some(keys::value(input, ident, "Receipt")?),
+                    _ if cfg!(feature = "validate") => validate = Some(ident.span()),
                     _ => {
                         let text = "`validate` needs the feature `validate` of eventwire, and the crate `garde`";
                         return Err(Error::new(ident.span(), text));
@@ -36,6 +34,9 @@ impl Said {
                 }
                 Ok(())
             })?;
+            if let Some(name) = &name {
+                names::event(name)?;
+            }
             Ok(Said { name, ack, validate })
         })
     }
@@ -52,26 +53,26 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         (Data::Enum(data), None)
             if data.variants.iter().any(|v| v.attrs.iter().any(|a| a.path().is_ident("event"))) =>
         {
-            let text = "an enum whose variants are events is `#[derive(Events)]`";
+            let text = "the variants are events of their own: write `#[derive(Events)]` in place of `Event`";
             return Err(Error::new(input.ident.span(), text));
         }
         _ => {}
     }
-    let unnamed = "an event needs a name: `#[event(\"name\")]`";
-    let attribute = attribute.ok_or_else(|| Error::new(input.ident.span(), unnamed))?;
+    let attribute = attribute.ok_or_else(|| Error::new(input.ident.span(), UNNAMED))?;
     let said = Said::read(attribute)?;
-    let name = said.name.as_ref().ok_or_else(|| Error::new(attribute.span(), unnamed))?;
+    let name = said.name.as_ref().ok_or_else(|| Error::new_spanned(attribute, UNNAMED))?;
     for parameter in &input.generics.params {
         if !matches!(parameter, GenericParam::Lifetime(_)) {
-            let text = "an event has no type parameters: it would be one name for several payloads";
+            let text = "an event has no type parameters, which would be one name for several payloads: give each a type of its own";
             return Err(Error::new_spanned(parameter, text));
         }
     }
     let ack = said.ack();
-    let check = said.validate.map(|validate| {
-        quote! {
+    // A payload that has no such check is told of where one is asked for.
+    let check = said.validate.map(|at| {
+        quote_spanned! {at=>
             fn check(&self) -> ::core::result::Result<(), ::eventwire::Error> {
-                #validate(self)
+                ::eventwire::validate(self)
             }
         }
     });

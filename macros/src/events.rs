@@ -1,13 +1,13 @@
 //! `#[derive(Events)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Token, Type, Variant};
+use syn::{Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Type, Variant};
 
-use crate::event::Said;
-use crate::keys;
+use crate::event::{Said, UNNAMED};
+use crate::mistakes::Mistakes;
+use crate::{keys, names};
 
 /// One event.
 struct OneOf<'a> {
@@ -15,7 +15,7 @@ struct OneOf<'a> {
     payload: Option<&'a Type>,
     name: Name<'a>,
     ack: TokenStream,
-    validate: Option<TokenStream>,
+    validate: Option<Span>,
 }
 
 enum Name<'a> {
@@ -56,8 +56,10 @@ impl<'a> OneOf<'a> {
             (None, Some(payload)) => (Some(Name::Of(payload)), quote!(<#payload as ::eventwire::Event>::Ack), None),
             (Some(_), _) | (None, None) => (None, TokenStream::new(), None),
         };
-        let at = attribute.map_or(variant.ident.span(), Spanned::span);
-        let name = name.ok_or_else(|| Error::new(at, "an event needs a name: `#[event(\"name\")]`"))?;
+        let name = name.ok_or_else(|| match attribute {
+            Some(attribute) => Error::new_spanned(attribute, UNNAMED),
+            None => Error::new(variant.ident.span(), UNNAMED),
+        })?;
         Ok(OneOf { variant: &variant.ident, payload, name, ack, validate })
     }
 
@@ -79,10 +81,13 @@ impl<'a> OneOf<'a> {
             };
         };
         let read = match name {
-            Name::Literal(_) => quote_spanned!(payload.span()=> event.decode::<#payload>()),
-            Name::Of(_) => quote_spanned!(payload.span()=> event.decode_event::<#payload>()),
+            Name::Literal(_) => quote!(event.decode::<#payload>()),
+            Name::Of(_) => quote!(event.decode_event::<#payload>()),
         };
-        let check = self.validate.as_ref().map(|validate| quote!(#validate(&payload)?;));
+        let check = self.validate.map(|at| {
+            let of_payload = quote_spanned!(at=> &payload);
+            quote!(::eventwire::validate(#of_payload)?;)
+        });
         // A payload with a check of its own is checked, whatever the event is called here.
         let own = matches!(name, Name::Literal(_)).then(|| quote!(::eventwire::check_payload!(&payload)?;));
         quote! {
@@ -103,44 +108,40 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new(input.ident.span(), text));
     };
     if let Some(attribute) = keys::only(&input.attrs, "event")? {
-        return Err(Error::new_spanned(attribute, "names stand above the variants"));
+        return Err(Error::new_spanned(
+            attribute,
+            "the events are the variants: write `#[event(\"name\")]` above each",
+        ));
     }
     if data.variants.is_empty() {
-        return Err(Error::new(input.ident.span(), "there are no variants: an event is one"));
+        let text = "this enum has no variants, and thus no events: write one with `#[event(\"name\")]` above it";
+        return Err(Error::new(input.ident.span(), text));
     }
     let mut events: Vec<OneOf<'_>> = Vec::new();
-    let mut errors: Option<Error> = None;
-    let mut say = |error: Error| match &mut errors {
-        Some(errors) => errors.combine(error),
-        None => errors = Some(error),
-    };
+    let mut mistakes = Mistakes::default();
     for variant in &data.variants {
-        match OneOf::read(variant) {
-            Ok(event) => match events.iter().find(|other| same(&event.name, &other.name)) {
-                Some(other) => {
-                    let text = format!("`{}` has this name already", other.variant);
-                    say(Error::new_spanned(&event.name, text));
-                }
-                None => events.push(event),
-            },
-            Err(error) => say(error),
+        let Some(event) = mistakes.right(OneOf::read(variant)) else { continue };
+        match events.iter().find(|other| same(&event.name, &other.name)) {
+            Some(other) => mistakes.say(Error::new_spanned(&event.name, taken(other.variant))),
+            None => events.push(event),
         }
     }
-    if let Some(errors) = errors {
-        return Err(errors);
-    }
+    mistakes.none()?;
 
     let ident = &input.ident;
     let (generics, arguments, conditions) = input.generics.split_for_impl();
-    let given = conditions.map(|conditions| &conditions.predicates);
+    let given: Vec<_> = conditions.iter().flat_map(|conditions| &conditions.predicates).collect();
     // With a lifetime that says nothing, the bound may be one that does not hold: then there is nothing to receive, or to emit.
-    let payloads: Vec<&Type> = events.iter().filter_map(|event| event.payload).collect();
-    let bounds = |bound: TokenStream| -> TokenStream {
-        let given = given.map(|given: &Punctuated<_, Token![,]>| given.iter()).into_iter().flatten();
-        quote!(where #(#given,)* #(for<'__payload> #payloads: #bound,)*)
-    };
-    let received = bounds(quote!(::eventwire::__private::DeserializeOwned));
-    let emitted = bounds(quote!(::eventwire::__private::Serialize));
+    let payloads = || events.iter().filter_map(|event| event.payload);
+    let any = quote!(for<'__payload>);
+    let is_read =
+        |payload: &Type| quote_spanned!(payload.span()=> #any #payload: ::eventwire::__private::DeserializeOwned);
+    let is_written = |payload: &Type| quote_spanned!(payload.span()=> #any #payload: ::eventwire::__private::Serialize);
+    let (received, emitted) = (payloads().map(is_read), payloads().map(is_written));
+    let (received, emitted) = (quote!(where #(#given,)* #(#received,)*), quote!(where #(#given,)* #(#emitted,)*));
+    // These are told as what the bounds are of.
+    let as_events = quote_spanned!(ident.span()=> ::eventwire::Events);
+    let as_emitted = quote_spanned!(ident.span()=> ::eventwire::EmitEvent);
     let entries: Vec<TokenStream> = events.iter().map(OneOf::entry).collect();
     let decode = events.iter().map(OneOf::decode);
     let named = events.iter().map(|OneOf { variant, payload, name, .. }| match payload {
@@ -151,17 +152,23 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         Some(_) => quote!(Self::#variant(payload) => ::eventwire::__private::Serialize::serialize(payload, serializer)),
         None => quote!(Self::#variant => ::eventwire::__private::Serialize::serialize(&(), serializer)),
     });
-    let distinct = if input.generics.params.is_empty() { distinct(&events) } else { TokenStream::new() };
+    let distinct = Some(distinct(&events)).filter(|distinct| !distinct.is_empty());
+    // A constant of its own knows no parameters. With a lifetime it can only be emitted.
+    let (is_plain, is_received) = (input.generics.params.is_empty(), input.generics.lifetimes().next().is_none());
+    let of_all = distinct.as_ref().filter(|_| is_plain).map(|distinct| quote!(const _: () = { #distinct };));
+    let when_emitted = distinct.as_ref().filter(|_| !is_plain).map(|distinct| quote!(const { #distinct }));
+    let when_received = when_emitted.as_ref().filter(|_| is_received);
     Ok(quote! {
-        #distinct
+        #of_all
 
         #[automatically_derived]
-        impl #generics ::eventwire::Events for #ident #arguments #received {
+        impl #generics #as_events for #ident #arguments #received {
             fn events() -> ::std::vec::Vec<::eventwire::EventType> {
                 ::std::vec![#(#entries),*]
             }
 
             fn decode(event: &::eventwire::RawEvent) -> ::core::result::Result<Self, ::eventwire::Error> {
+                #when_received
                 #(#decode)*
                 ::core::result::Result::Err(::eventwire::Error::new(
                     ::eventwire::code::UNKNOWN_EVENT,
@@ -170,13 +177,16 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
             }
         }
 
+        // Or the compiler would say that there is one, and not that it does not hold.
+        #[diagnostic::do_not_recommend]
         #[automatically_derived]
-        impl #generics ::eventwire::EmitEvent for #ident #arguments #emitted {
+        impl #generics #as_emitted for #ident #arguments #emitted {
             fn events() -> ::std::vec::Vec<::eventwire::EventType> {
                 ::std::vec![#(#entries),*]
             }
 
             fn name(&self) -> &'static str {
+                #when_emitted
                 match *self {
                     #(#named,)*
                 }
@@ -194,6 +204,11 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
+/// What is said of a name that another variant has.
+fn taken(other: &Ident) -> String {
+    format!("`{other}` has this name already: give each event one of its own")
+}
+
 fn same(a: &Name<'_>, b: &Name<'_>) -> bool {
     match (a, b) {
         (Name::Literal(a), Name::Literal(b)) => a.value() == b.value(),
@@ -204,14 +219,11 @@ fn same(a: &Name<'_>, b: &Name<'_>) -> bool {
 
 /// Names that only the compiler knows are held against the others by it.
 fn distinct(events: &[OneOf<'_>]) -> TokenStream {
+    let is_literal = |event: &OneOf<'_>| matches!(event.name, Name::Literal(_));
     let mut checks = TokenStream::new();
     for (index, event) in events.iter().enumerate() {
-        let (name, before) = (&event.name, events[..index].iter().map(|event| &event.name));
-        let is_told_already = matches!(name, Name::Literal(_))
-            && events[..index].iter().all(|event| matches!(event.name, Name::Literal(_)));
-        if index > 0 && !is_told_already {
-            let at = event.variant.span();
-            checks.extend(quote_spanned!(at=> const _: () = ::eventwire::__private::new_name(#name, &[#(#before),*]);));
+        for other in events[..index].iter().filter(|other| !is_literal(event) || !is_literal(other)) {
+            checks.extend(names::distinct(event.variant.span(), &event.name, &other.name, &taken(other.variant)));
         }
     }
     checks
@@ -222,8 +234,29 @@ pub(crate) fn refused(input: &DeriveInput, error: &Error) -> TokenStream {
     let error = error.to_compile_error();
     let ident = &input.ident;
     let (generics, arguments, conditions) = input.generics.split_for_impl();
+    // What is no enum may well be one event, which can be emitted.
+    let emitted = matches!(input.data, Data::Enum(_)).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #generics ::eventwire::EmitEvent for #ident #arguments #conditions {
+                fn events() -> ::std::vec::Vec<::eventwire::EventType> {
+                    ::core::unreachable!()
+                }
+                fn name(&self) -> &'static str {
+                    ::core::unreachable!()
+                }
+                fn serialize_data<__S: ::eventwire::__private::Serializer>(
+                    &self,
+                    _: __S,
+                ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                    ::core::unreachable!()
+                }
+            }
+        }
+    });
     quote! {
         #error
+        #emitted
         #[automatically_derived]
         impl #generics ::eventwire::Events for #ident #arguments #conditions {
             fn events() -> ::std::vec::Vec<::eventwire::EventType> {

@@ -4,14 +4,17 @@ mod argument;
 mod expand;
 mod method;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, ImplItem, Item, ItemImpl, Result, Token, Type};
 
 use self::method::Method;
-use crate::keys;
+use crate::keys::Takes;
+use crate::mistakes::Mistakes;
+
+const GATEWAY: Takes = Takes { attribute: "gateway", text: None, keys: &["emits"] };
 
 /// What `#[gateway(…)]` says.
 #[derive(Default)]
@@ -23,7 +26,7 @@ impl Said {
     fn read(attribute: TokenStream) -> Result<Said> {
         let mut said = Said::default();
         let read = |input: syn::parse::ParseStream<'_>| {
-            keys::each(input, "gateway", &["emits"], |_, key| {
+            GATEWAY.read(input, |_, key| {
                 if !input.peek(syn::token::Paren) {
                     return Err(Error::new(key.span(), "`emits` needs a list of events: `emits(Said, Left)`"));
                 }
@@ -42,8 +45,7 @@ pub(crate) fn gateway(attribute: TokenStream, item: TokenStream) -> TokenStream 
     let mut gateway = match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Impl(gateway)) => gateway,
         Ok(other) => {
-            let error = Error::new_spanned(&other, "a gateway is an `impl` of a type: `#[gateway] impl Chat { … }`");
-            let error = error.into_compile_error();
+            let error = no_impl(&other).into_compile_error();
             return quote!(#other #error);
         }
         Err(error) => {
@@ -67,31 +69,34 @@ pub(crate) fn gateway(attribute: TokenStream, item: TokenStream) -> TokenStream 
 
 /// Takes the attributes off the methods and reads them, all of them before saying what is wrong.
 fn read(gateway: &mut ItemImpl) -> Result<Vec<Method>> {
-    let mut errors: Option<Error> = None;
-    let mut say = |error: Error| match &mut errors {
-        Some(errors) => errors.combine(error),
-        None => errors = Some(error),
-    };
-    if let Some((_, for_)) = &gateway.trait_ {
-        say(Error::new(for_.span, "a gateway is an `impl` of a type, not of a trait for it"));
+    let mut mistakes = Mistakes::default();
+    if let Some((path, _)) = &gateway.trait_ {
+        let text = "a gateway is an `impl` of a type, not of a trait for it: write the handlers in one of their own";
+        mistakes.say(Error::new_spanned(path, text));
     }
     let mut methods: Vec<Method> = Vec::new();
     for item in &mut gateway.items {
         let ImplItem::Fn(function) = item else { continue };
-        match Method::read(function) {
-            Ok(method) => methods.extend(method),
-            Err(error) => say(error),
-        }
+        methods.extend(mistakes.right(Method::read(function)).flatten());
     }
-    if let Err(error) = method::each_once(&methods) {
-        say(error);
+    mistakes.right(method::each_once(&methods));
+    mistakes.none()?;
+    if methods.is_empty() {
+        let text = "this gateway handles nothing: write `#[on(\"name\")]` above a method";
+        return Err(Error::new_spanned(&gateway.self_ty, text));
     }
-    match errors {
-        Some(errors) => Err(errors),
-        None if methods.is_empty() => {
-            let text = "this gateway handles nothing: `#[on(\"name\")]` stands above a method";
-            Err(Error::new_spanned(&gateway.self_ty, text))
-        }
-        None => Ok(methods),
-    }
+    Ok(methods)
+}
+
+/// Points at the name of what is no `impl`, and not at the whole of it.
+fn no_impl(item: &Item) -> Error {
+    let at = match item {
+        Item::Struct(item) => item.ident.span(),
+        Item::Enum(item) => item.ident.span(),
+        Item::Trait(item) => item.ident.span(),
+        Item::Mod(item) => item.ident.span(),
+        Item::Fn(item) => item.sig.ident.span(),
+        _ => Span::call_site(),
+    };
+    Error::new(at, "`#[gateway]` stands above an `impl` of a type: `#[gateway] impl Chat { … }`")
 }

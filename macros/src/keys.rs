@@ -2,50 +2,67 @@
 
 use std::collections::HashSet;
 
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Error, Ident, LitStr, Meta, Result, Token};
 
-/// The text at the beginning, if there is one.
-pub(crate) fn text(input: ParseStream<'_>) -> Result<Option<LitStr>> {
-    if !input.peek(LitStr) {
-        return Ok(None);
-    }
-    let text = input.parse()?;
-    end_of_one(input)?;
-    Ok(Some(text))
+/// What an attribute takes.
+pub(crate) struct Takes {
+    pub(crate) attribute: &'static str,
+    /// What the text at the beginning is, where there may be one.
+    pub(crate) text: Option<&'static str>,
+    pub(crate) keys: &'static [&'static str],
 }
 
-/// The rest: `take` reads what belongs to a key, which is one of those `known`.
-pub(crate) fn each(
-    input: ParseStream<'_>,
-    attribute: &str,
-    known: &[&str],
-    mut take: impl FnMut(&str, &Ident) -> Result<()>,
-) -> Result<()> {
-    let mut seen = HashSet::new();
-    while !input.is_empty() {
-        if input.peek(LitStr) {
-            return Err(input.error("the name stands first, and once"));
+impl Takes {
+    /// Reads the text, if there is one, and has `take` read what belongs to each key.
+    pub(crate) fn read(
+        &self,
+        input: ParseStream<'_>,
+        mut take: impl FnMut(&str, &Ident) -> Result<()>,
+    ) -> Result<Option<LitStr>> {
+        let mut text = None;
+        if self.text.is_some() && input.peek(LitStr) {
+            text = Some(input.parse()?);
+            end_of_one(input)?;
         }
-        let key = input.call(Ident::parse_any)?;
-        let name = key.to_string();
-        if !known.contains(&name.as_str()) {
-            let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-            let known = match known.as_slice() {
-                [] => "takes no keys".to_owned(),
-                [one] => format!("takes {one}"),
-                [most @ .., last] => format!("takes {} and {last}", most.join(", ")),
-            };
-            return Err(Error::new(key.span(), format!("unknown key `{name}`: `#[{attribute}]` {known}")));
+        let mut seen = HashSet::new();
+        while !input.is_empty() {
+            if input.peek(LitStr) {
+                return Err(input.error(match self.text {
+                    Some(text) => format!("the {text} stands first, and once"),
+                    None => format!("`#[{}]` takes no name", self.attribute),
+                }));
+            }
+            let key = input.call(Ident::parse_any)?;
+            let name = key.to_string();
+            if !self.keys.contains(&name.as_str()) {
+                let is_text = text.is_none() && !input.peek(Token![=]);
+                return Err(Error::new(key.span(), self.unknown(&name, is_text)));
+            }
+            if !seen.insert(name.clone()) {
+                return Err(Error::new(key.span(), format!("`{name}` is there twice")));
+            }
+            take(&name, &key)?;
+            end_of_one(input)?;
         }
-        if !seen.insert(name.clone()) {
-            return Err(Error::new(key.span(), format!("`{name}` is there twice")));
-        }
-        take(&name, &key)?;
-        end_of_one(input)?;
+        Ok(text)
     }
-    Ok(())
+
+    fn unknown(&self, key: &str, is_text: bool) -> String {
+        let attribute = self.attribute;
+        if let Some(text) = self.text.filter(|_| is_text) {
+            return format!("a {text} stands in quotes: `#[{attribute}(\"{key}\")]`");
+        }
+        let known: Vec<String> = self.keys.iter().map(|key| format!("`{key}`")).collect();
+        let known = match known.as_slice() {
+            [] => "none".to_owned(),
+            [one] => one.clone(),
+            [most @ .., last] => format!("{} and {last}", most.join(", ")),
+        };
+        format!("unknown key `{key}`: `#[{attribute}]` takes {known}")
+    }
 }
 
 /// `= value` after a key.
@@ -72,8 +89,9 @@ pub(crate) fn within<T>(attribute: &Attribute, read: impl Fn(ParseStream<'_>) ->
         Meta::Path(_) => (|input: ParseStream<'_>| read(input)).parse2(Default::default()),
         Meta::List(list) => list.parse_args_with(|input: ParseStream<'_>| read(input)),
         Meta::NameValue(pair) => {
-            let name = pair.path.get_ident().map(ToString::to_string).unwrap_or_default();
-            Err(Error::new(pair.eq_token.span, format!("write `#[{name}(…)]`")))
+            let name = pair.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+            let value = pair.value.to_token_stream();
+            Err(Error::new_spanned(attribute, format!("write `#[{name}({value})]`")))
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `keys` | what stands in an attribute's parentheses: `"name", key = value` |
+//! | `mistakes` | all that is wrong, told at once |
 //! | `names` | which names events, codes and rooms can have |
 //! | `event`, `events` | `#[derive(Event)]`; `#[derive(Events)]` |
 //! | `answers` | `#[derive(IntoAck)]`, `#[derive(EventError)]` |
@@ -15,6 +16,7 @@ mod event;
 mod events;
 mod gateway;
 mod keys;
+mod mistakes;
 mod names;
 
 use proc_macro::TokenStream;

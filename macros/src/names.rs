@@ -1,5 +1,7 @@
-//! Which names there can be. The crate `eventwire` says the same when it runs; a test there holds these against it.
+//! Which names there can be. The crate `eventwire` says the same when it runs; its `tests/tidy.rs` holds these against it.
 
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
 use syn::{Error, LitStr, Result};
 
 /// The longest event name, in characters.
@@ -12,6 +14,9 @@ const MAX_ROOM: usize = 256;
 const RESERVED: [&str; 12] =
     ["connected", "ack", "nack", "slow", "seen", "error", "subscribe", "unsubscribe", "ping", "pong", "gap", "closing"];
 
+/// What may stand in a room's name, and in a code, beside ASCII letters and digits.
+const MARKS: &str = "_.:-";
+
 pub(crate) fn event(name: &LitStr) -> Result<()> {
     let text = name.value();
     if text.is_empty() {
@@ -21,10 +26,16 @@ pub(crate) fn event(name: &LitStr) -> Result<()> {
         return Err(Error::new(name.span(), format!("an event's name has at most {MAX_EVENT} characters")));
     }
     if RESERVED.contains(&text.as_str()) {
-        let text = format!("`{text}` is reserved by the protocol; so are {}", RESERVED.join(", "));
+        let text = format!("the protocol has `{text}` for itself, as it has {}: choose another name", others(&text));
         return Err(Error::new(name.span(), text));
     }
     Ok(())
+}
+
+/// The reserved names but for one.
+fn others(name: &str) -> String {
+    let others: Vec<&str> = RESERVED.into_iter().filter(|other| *other != name).collect();
+    others.join(", ")
 }
 
 pub(crate) fn rooms(pattern: &LitStr) -> Result<()> {
@@ -33,10 +44,10 @@ pub(crate) fn rooms(pattern: &LitStr) -> Result<()> {
         Some(name) => (name, true),
         None => (text.as_str(), false),
     };
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if name.len() > MAX_ROOM || (name.is_empty() && !is_prefix) || !name.chars().all(is_known) {
-        let text =
-            "no room matches this: a name is 1 to 256 of [A-Za-z0-9_.:-], a pattern the beginning of one and `*`";
+        let text = format!(
+            "no room matches this: a name is 1 to {MAX_ROOM} of [A-Za-z0-9{MARKS}], a pattern the beginning of one and `*`"
+        );
         return Err(Error::new(pattern.span(), text));
     }
     Ok(())
@@ -44,9 +55,85 @@ pub(crate) fn rooms(pattern: &LitStr) -> Result<()> {
 
 pub(crate) fn code(code: &LitStr) -> Result<()> {
     let text = code.value();
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if text.is_empty() || !text.chars().all(is_known) {
         return Err(Error::new(code.span(), "a code is for programs: letters, digits, `_`, `-`, `.` and `:`"));
     }
     Ok(())
+}
+
+fn is_known(c: char) -> bool {
+    c.is_ascii_alphanumeric() || MARKS.contains(c)
+}
+
+/// Has the compiler say `text` where two names are the same. With parameters it does when the type is used, and code is made:
+///
+/// ```
+/// # use eventwire::{Event, gateway};
+/// # #[derive(serde::Deserialize, Event)]
+/// # #[event("say")]
+/// # struct Say;
+/// struct Chat<S>(S);
+///
+/// #[gateway]
+/// impl<S: Send + Sync + 'static> Chat<S> {
+///     #[on("tell")]
+///     async fn tell(&self) {}
+///
+///     #[on]
+///     async fn say(&self, _say: Say) {}
+/// }
+///
+/// drop(eventwire::Io::new().gateway(Chat(1)));
+/// ```
+///
+/// ```compile_fail
+/// # use eventwire::{Event, gateway};
+/// # #[derive(serde::Deserialize, Event)]
+/// # #[event("say")]
+/// # struct Say;
+/// struct Chat<S>(S);
+///
+/// #[gateway]
+/// impl<S: Send + Sync + 'static> Chat<S> {
+///     #[on("say")]
+///     async fn tell(&self) {}
+///
+///     #[on]
+///     async fn say(&self, _say: Say) {}
+/// }
+///
+/// drop(eventwire::Io::new().gateway(Chat(1)));
+/// ```
+///
+/// ```
+/// # use eventwire::Events;
+/// # #[derive(serde::Serialize, eventwire::Event)]
+/// # #[event("say")]
+/// # struct Say;
+/// #[derive(Events)]
+/// enum ToBrowser<'a> {
+///     #[event("tell")]
+///     Tell(&'a str),
+///     Say(Say),
+/// }
+///
+/// drop(eventwire::Io::new().emit_event(&ToBrowser::Tell("hello")));
+/// ```
+///
+/// ```compile_fail
+/// # use eventwire::Events;
+/// # #[derive(serde::Serialize, eventwire::Event)]
+/// # #[event("say")]
+/// # struct Say;
+/// #[derive(Events)]
+/// enum ToBrowser<'a> {
+///     #[event("say")]
+///     Tell(&'a str),
+///     Say(Say),
+/// }
+///
+/// drop(eventwire::Io::new().emit_event(&ToBrowser::Tell("hello")));
+/// ```
+pub(crate) fn distinct(at: Span, name: &impl ToTokens, other: &impl ToTokens, text: &str) -> TokenStream {
+    quote_spanned!(at=> ::core::assert!(!::eventwire::__private::is_same(#name, #other), #text);)
 }

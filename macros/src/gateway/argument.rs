@@ -1,7 +1,8 @@
 //! The arguments of a method: which one is the payload, and how the others are found.
 
+use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Error, FnArg, GenericArgument, Ident, PatType, PathArguments, Result, Type};
+use syn::{Error, FnArg, GenericArgument, PatType, PathArguments, PathSegment, Result, Type};
 
 /// One argument after `self`.
 pub(super) struct Argument {
@@ -25,18 +26,19 @@ pub(super) enum Kind {
 }
 
 impl Argument {
-    /// Reads one, and takes its marks off.
-    pub(super) fn read(argument: &mut FnArg, is_disconnect: bool) -> Result<Option<Argument>> {
-        let FnArg::Typed(argument) = argument else { return Ok(None) };
-        let marked = mark(argument)?;
-        let ty = (*argument.ty).clone();
+    /// Reads one, of which the mark was taken off.
+    pub(super) fn read(argument: &PatType, marked: Option<Kind>, is_disconnect: bool) -> Result<Argument> {
+        let ty = bare(&argument.ty).clone();
         match &ty {
             Type::Reference(reference) => {
-                let text = format!("a handler owns its arguments: `{}`", spelt(&reference.elem));
-                return Err(Error::new_spanned(&ty, text));
+                let owned = match spelt(&reference.elem).as_str() {
+                    "str" => "String".to_owned(),
+                    other => other.to_owned(),
+                };
+                return Err(Error::new_spanned(&ty, format!("a handler owns its arguments: write `{owned}`")));
             }
             Type::ImplTrait(_) => {
-                let text = "a handler has no type parameters: its payload is of one type, as which it is read";
+                let text = "a payload is read as one type: write which, in place of `impl`";
                 return Err(Error::new_spanned(&ty, text));
             }
             _ => {}
@@ -46,28 +48,34 @@ impl Argument {
             None if is_disconnect && is(&ty, "DisconnectReason") => Kind::Reason,
             None => kind(&ty),
         };
-        Ok(Some(Argument { ty, kind }))
+        if kind == Kind::Payload && borrows(ty.to_token_stream()) {
+            let text = "a payload owns what is in it, such as a `String` in place of a `&str`: what it is read from is gone when the handler runs";
+            return Err(Error::new_spanned(&ty, text));
+        }
+        Ok(Argument { ty, kind })
     }
 }
 
-/// Whether `#[payload]` or `#[from_socket]` stands before it.
-fn mark(argument: &mut PatType) -> Result<Option<Kind>> {
-    let mut marked = None;
-    for attribute in argument.attrs.extract_if(.., |a| a.path().is_ident("payload") || a.path().is_ident("from_socket"))
-    {
-        attribute.meta.require_path_only()?;
-        if marked.is_some() {
-            return Err(Error::new_spanned(attribute, "an argument has one of these marks"));
-        }
-        marked = Some(if attribute.path().is_ident("payload") { Kind::Payload } else { Kind::Found });
+/// Takes `#[payload]` or `#[from_socket]` off that stands before an argument.
+pub(super) fn mark(argument: &mut FnArg) -> Result<Option<Kind>> {
+    let FnArg::Typed(argument) = argument else { return Ok(None) };
+    let is_mark = |name: &syn::Path| name.is_ident("payload") || name.is_ident("from_socket");
+    let marks: Vec<_> = argument.attrs.extract_if(.., |attribute| is_mark(attribute.path())).collect();
+    if let Some(second) = marks.get(1) {
+        return Err(Error::new_spanned(second, "an argument is either: one of these marks stands before it"));
     }
-    Ok(marked)
+    let Some(mark) = marks.first() else { return Ok(None) };
+    if mark.meta.require_path_only().is_err() {
+        let text = format!("`#[{}]` takes nothing", mark.path().to_token_stream());
+        return Err(Error::new_spanned(mark, text));
+    }
+    Ok(Some(if mark.path().is_ident("payload") { Kind::Payload } else { Kind::Found }))
 }
 
 /// By how its type is called: a macro sees no more.
 fn kind(ty: &Type) -> Kind {
-    let Some((name, inner)) = named(ty) else { return Kind::Payload };
-    match (name.to_string().as_str(), inner) {
+    let Some(name) = last(ty) else { return Kind::Payload };
+    match (name.ident.to_string().as_str(), inner(ty).first()) {
         ("Socket", None) => Kind::Socket,
         ("SocketId", None) => Kind::SocketId,
         ("Io", None) => Kind::Io,
@@ -78,26 +86,72 @@ fn kind(ty: &Type) -> Kind {
     }
 }
 
-/// A path's last name, and its one type argument if it has one.
-fn named(ty: &Type) -> Option<(&Ident, Option<&Type>)> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
-    let inner = match &last.arguments {
-        PathArguments::AngleBracketed(arguments) => match arguments.args.first() {
-            Some(GenericArgument::Type(inner)) => Some(inner),
-            _ => None,
-        },
+/// A type without what is around it: one that a macro was given is in a group.
+pub(super) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        ty => ty,
+    }
+}
+
+/// A path's last name, with what stands behind it.
+fn last(ty: &Type) -> Option<&PathSegment> {
+    match bare(ty) {
+        Type::Path(path) => path.path.segments.last(),
         _ => None,
-    };
-    Some((&last.ident, inner))
+    }
+}
+
+/// The type arguments of a path's last name.
+pub(super) fn inner(ty: &Type) -> Vec<&Type> {
+    match last(ty).map(|last| &last.arguments) {
+        Some(PathArguments::AngleBracketed(arguments)) => {
+            let types = arguments.args.iter().map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            });
+            types.map_while(|ty| ty).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 pub(super) fn is(ty: &Type, name: &str) -> bool {
-    named(ty).is_some_and(|(last, _)| last == name)
+    last(ty).is_some_and(|last| last.ident == name)
+}
+
+/// Whether it is `impl Trait`, or has one in it: such a type has no name.
+pub(super) fn is_impl(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Group(group) => is_impl(group.stream()),
+        TokenTree::Ident(word) => word == "impl",
+        _ => false,
+    })
+}
+
+/// Whether it has references or lifetimes in it, but for `'static`.
+fn borrows(ty: TokenStream) -> bool {
+    let mut tokens = ty.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let borrows = match (&token, tokens.peek()) {
+            (TokenTree::Group(group), _) => borrows(group.stream()),
+            (TokenTree::Punct(mark), Some(TokenTree::Ident(lifetime))) if mark.as_char() == '\'' => {
+                lifetime != "static"
+            }
+            (TokenTree::Punct(mark), Some(TokenTree::Punct(next))) if mark.as_char() == '&' => next.as_char() != '\'',
+            (TokenTree::Punct(mark), _) => mark.as_char() == '&',
+            _ => false,
+        };
+        if borrows {
+            return true;
+        }
+    }
+    false
 }
 
 /// A type as a person writes it.
 pub(super) fn spelt(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
-    text.replace(" < ", "<").replace(" >", ">").replace(" :: ", "::").replace(" , ", ", ")
+    text.trim_start_matches(":: ").replace(" < ", "<").replace(" >", ">").replace(" :: ", "::").replace(" , ", ", ")
 }

@@ -1,33 +1,47 @@
 //! The calls that one would have written.
+//!
+//! What may be wrong with a type is asked in a form that names it, such as `<Receipt as IntoAck>::into_ack`: then the compiler points at
+//! it, where the user wrote it, and says it once.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, ItemImpl, Type, parse_quote};
 
-use super::argument::{Argument, Kind, is};
-use super::method::{Method, Options, Role, SelfArgument};
+use super::argument::{Argument, Kind, inner, is};
+use super::method::{Method, Options, Role, SelfArgument, taken};
+use crate::names;
 
 pub(super) fn gateway(gateway: &ItemImpl, emits: &[Type], methods: &[Method]) -> TokenStream {
     let this = &gateway.self_ty;
     let (generics, _, conditions) = gateway.generics.split_for_impl();
     let registrations = methods.iter().map(|method| {
         let cfgs = &method.cfgs;
-        let calls = method.roles.iter().map(|(role, at)| registration(method, role, *at));
+        let calls = method.roles.iter().map(|(role, _)| registration(method, role));
         quote!(#(#cfgs)* { #(#calls)* })
     });
-    let (events, rooms) = (names(methods), patterns(methods));
-    let distinct = gateway.generics.params.is_empty().then(|| distinct(methods));
+    let (events, rooms) = (events(methods), patterns(methods));
+    let distinct = distinct(methods);
+    let (of_all, of_each) = match (distinct.is_empty(), gateway.generics.params.is_empty()) {
+        (true, _) => (None, None),
+        (_, true) => (Some(quote!(const _: () = { #distinct };)), None),
+        // A constant of its own knows no parameters.
+        (_, false) => (None, Some(quote!(const { #distinct }))),
+    };
     let io = if methods.is_empty() && emits.is_empty() { quote!(_) } else { quote!(io) };
     quote! {
-        #distinct
+        #of_all
 
         #[automatically_derived]
         impl #generics ::eventwire::Gateway for #this #conditions {
             const EVENTS: &'static [&'static str] = &[#(#events),*];
             const ROOMS: &'static [&'static str] = &[#(#rooms),*];
 
-            fn register(self: ::std::sync::Arc<Self>, #io: &::eventwire::Io) {
+            fn register(self: ::std::sync::Arc<Self>, #io: &::eventwire::Io)
+            where
+                for<'__gateway> Self: ::core::marker::Send + ::core::marker::Sync + 'static,
+            {
+                #of_each
                 #(io.emits::<#emits>();)*
                 #(#registrations)*
             }
@@ -39,21 +53,19 @@ pub(super) fn gateway(gateway: &ItemImpl, emits: &[Type], methods: &[Method]) ->
 fn name(method: &Method, role: &Role) -> Option<TokenStream> {
     match (role, method.payload()) {
         (Role::On { name: Some(name), .. }, _) => Some(name.to_token_stream()),
-        (Role::On { name: None, .. }, Some(payload)) => {
-            Some(quote_spanned!(payload.span()=> <#payload as ::eventwire::Event>::NAME))
-        }
+        (Role::On { name: None, .. }, Some(payload)) => Some(quote!(<#payload as ::eventwire::Event>::NAME)),
         _ => None,
     }
 }
 
-fn names(methods: &[Method]) -> Vec<TokenStream> {
-    let mut names = Vec::new();
+fn events(methods: &[Method]) -> Vec<TokenStream> {
+    let mut events = Vec::new();
     for method in methods {
         let cfgs = &method.cfgs;
         let of_method = method.roles.iter().filter_map(|(role, _)| name(method, role));
-        names.extend(of_method.map(|name| quote!(#(#cfgs)* #name)));
+        events.extend(of_method.map(|name| quote!(#(#cfgs)* #name)));
     }
-    names
+    events
 }
 
 fn patterns(methods: &[Method]) -> Vec<TokenStream> {
@@ -69,161 +81,212 @@ fn patterns(methods: &[Method]) -> Vec<TokenStream> {
     patterns
 }
 
-/// Has the compiler hold names that are payloads' against those before them.
+/// Names that only the compiler knows, and those that may not be there, are held against the others by it.
 fn distinct(methods: &[Method]) -> TokenStream {
     let mut checks = TokenStream::new();
-    let mut before: Vec<TokenStream> = Vec::new();
-    let mut knows_all = true;
+    let mut before: Vec<(&Method, bool, TokenStream)> = Vec::new();
     for method in methods {
-        let cfgs = &method.cfgs;
         for (role, _) in &method.roles {
             let Some(name) = name(method, role) else { continue };
-            let is_payloads = matches!(role, Role::On { name: None, .. });
-            knows_all &= !is_payloads;
-            if !knows_all && !before.is_empty() {
-                let at = method.payload().filter(|_| is_payloads).map_or(method.ident.span(), Spanned::span);
-                checks.extend(quote_spanned! {at=>
-                    #(#cfgs)* const _: () = ::eventwire::__private::new_name(#name, &[#(#before),*]);
-                });
+            let is_literal = matches!(role, Role::On { name: Some(_), .. });
+            for (other, other_is_literal, other_name) in &before {
+                if is_literal && *other_is_literal && method.cfgs.is_empty() && other.cfgs.is_empty() {
+                    continue;
+                }
+                let at = match (role, method.payload()) {
+                    (Role::On { name: Some(name), .. }, _) => name.span(),
+                    (_, payload) => payload.map_or(method.ident.span(), Spanned::span),
+                };
+                let check = names::distinct(at, &name, other_name, &taken(&other.ident, "handles this event"));
+                let (cfgs, other_cfgs) = (&method.cfgs, &other.cfgs);
+                checks.extend(quote!(#(#cfgs)* #(#other_cfgs)* { #check }));
             }
-            before.push(quote!(#(#cfgs)* #name));
+            before.push((method, is_literal, name));
         }
     }
     checks
 }
 
 /// The call that registers a method for one of its roles.
-fn registration(method: &Method, role: &Role, at: Span) -> TokenStream {
+fn registration(method: &Method, role: &Role) -> TokenStream {
     let payload = method.payload().map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let argument = |kind, ty: &TokenStream| Some((kind, ty.clone()));
+    // What is wrong with the whole of it, as a future that is not `Send`, is told of the method.
+    let on = |name| Ident::new(name, method.ident.span());
+    let failed = quote!(return ::core::result::Result::Err(error));
     match role {
-        Role::On { name: Some(name), options } => {
-            let on = quote_spanned!(payload.span()=> io.on::<#payload>);
+        Role::On { name, options } => {
+            let event = quote!(<#payload as ::eventwire::Event>);
+            let Answered { missing, told, types } = Answered::of(method, name.is_none().then_some(&event));
             // Registered under a name of its own, it is still checked as the payload of an event would be.
-            let check = method.payload().is_some().then(|| quote!(::eventwire::check_payload!(&payload)));
-            let handler = handler(method, &payload, check);
-            quote!(#on(#name, #handler)#options;)
-        }
-        Role::On { name: None, options } => {
-            let on = quote_spanned!(payload.span()=> io.on_event::<#payload>);
-            let handler = handler(method, &payload, None);
-            quote!(#on(#handler)#options;)
+            let check = match (name, method.payload()) {
+                (Some(_), None) => None,
+                (Some(_), Some(_)) => Some(quote!(::eventwire::check_payload!(&payload))),
+                (None, _) => Some(quote!(#event::check(&payload))),
+            };
+            let check = check.map(|check| quote!(if let ::core::result::Result::Err(error) = #check { #missing; }));
+            let find = find(method, &missing);
+            let closure = closure(method, argument(Kind::Payload, &payload), &quote!(#check #find #told));
+            let (on, name) = (on("on"), self::name(method, role));
+            quote!(io.#on::<#payload>(#name, #closure)#options #types;)
         }
         Role::Any { options } => {
-            let on = if is(&parse_quote!(#payload), "RawEvent") { "on_raw" } else { "on_any" };
-            let (on, handler) = (Ident::new(on, at), handler(method, &payload, None));
-            quote!(io.#on(#handler)#options;)
+            let Answered { missing, told, .. } = Answered::of(method, None);
+            let find = find(method, &missing);
+            let closure = closure(method, argument(Kind::Payload, &payload), &quote!(#find #told));
+            let on = on(if is(&parse_quote!(#payload), "RawEvent") { "on_raw" } else { "on_any" });
+            quote!(io.#on(#closure)#options;)
         }
         Role::Connect => {
-            let Call { find, call, may_miss } = Call::of(method, &quote!(return ::core::result::Result::Err(error)));
-            // The error of a connect handler is the crate's own: others become it.
-            let told = match method.returned() {
-                Some(returned) if is(returned, "Result") => quote!(#call.map_err(::eventwire::IntoError::into_error)),
-                _ if may_miss => quote!(#call; ::core::result::Result::Ok::<(), ::eventwire::Error>(())),
-                _ => call,
-            };
-            let closure = closure(method, None, &quote!(#find #told));
-            quote!(io.on_connect(#closure);)
+            let (find, told) = (find(method, &failed), welcome(method));
+            let (on, closure) = (on("on_connect"), closure(method, None, &quote!(#find #told)));
+            quote!(io.#on(#closure);)
         }
         Role::Disconnect => {
             // Nobody is there to be answered.
-            let Call { find, call, .. } = Call::of(
-                method,
-                &quote!({
-                    ::core::mem::drop(error);
-                    return;
-                }),
-            );
-            let closure =
-                closure(method, Some((Kind::Reason, quote!(::eventwire::DisconnectReason))), &quote!(#find #call));
-            quote!(io.on_disconnect(#closure);)
+            let missing = quote!({
+                ::core::mem::drop(error);
+                return;
+            });
+            let (find, call) = (find(method, &missing), call(method));
+            let reason = argument(Kind::Reason, &quote!(::eventwire::DisconnectReason));
+            let (on, closure) = (on("on_disconnect"), closure(method, reason, &quote!(#find #call)));
+            quote!(io.#on(#closure);)
         }
         Role::Room { pattern } => {
-            let Call { find, call, .. } = Call::of(method, &quote!(return ::core::result::Result::Err(error)));
-            let verdict = quote_spanned!(answered_at(method)=> ::eventwire::Verdict::into_verdict);
-            let room = Some((Kind::Payload, quote!(::std::string::String)));
-            let closure = closure(method, room, &quote!(#find #verdict(#call)));
-            quote!(io.rooms(#pattern).allow_if(#closure);)
+            let told = through(method, &quote!(::eventwire::Verdict), &quote!(into_verdict));
+            let find = find(method, &failed);
+            let room = argument(Kind::Payload, &quote!(::std::string::String));
+            let (on, closure) = (on("allow_if"), closure(method, room, &quote!(#find #told)));
+            quote!(io.rooms(#pattern).#on(#closure);)
         }
     }
 }
 
-/// The closure that handles an event.
-fn handler(method: &Method, payload: &TokenStream, check: Option<TokenStream>) -> TokenStream {
-    let Call { find, call, may_miss } = Call::of(method, &quote!(return ::eventwire::Ack::error(error)));
-    let now = quote_spanned!(answered_at(method)=> ::eventwire::Ack::now);
-    let told = match may_miss || check.is_some() {
-        true if method.returns_nothing() => quote!(#call; #now(())),
-        true => quote!(#now(#call)),
-        false => call,
+/// How what a method returns is answered.
+struct Answered {
+    /// What is done with the `error` of an argument that is missing.
+    missing: TokenStream,
+    /// The call, and what it answers.
+    told: TokenStream,
+    /// Tells the type of the answer, where the closure that is registered does not.
+    types: TokenStream,
+}
+
+impl Answered {
+    /// `event` is that whose `Ack` it is to be.
+    fn of(method: &Method, event: Option<&TokenStream>) -> Answered {
+        let missing = quote!(return ::eventwire::Answer::error(error));
+        let nothing = quote_spanned!(method.ident.span()=> ());
+        let returned = method.returned().map_or(nothing, ToTokens::to_token_stream);
+        let call = call(method);
+        if let Some(event) = event {
+            let (call, made) = if method.returns_nothing() { (quote!(#call;), quote!(())) } else { (quote!(), call) };
+            let of = match method.returns_impl() {
+                true => quote!(::eventwire::AckFor::<#event::Ack>),
+                false => quote!(<#returned as ::eventwire::AckFor<#event::Ack>>),
+            };
+            let types = quote!(.answers(::core::option::Option::Some(::core::any::type_name::<#event::Ack>())));
+            return Answered { missing, told: quote!(#call #of::into_answer(#made)), types };
+        }
+        if method.returns_impl() {
+            let missing = quote!(return ::eventwire::Ack::error(error));
+            return Answered { missing, told: quote!(::eventwire::Ack::now(#call)), types: quote!() };
+        }
+        let types = quote!(.answers(<#returned as ::eventwire::IntoAck>::ack_type()));
+        let told = match method.returns_nothing() {
+            true => quote!(#call; ::eventwire::Answer::nothing()),
+            false => quote!(<#returned as ::eventwire::IntoAck>::into_ack(#call)),
+        };
+        Answered { missing, told, types }
+    }
+}
+
+/// The call, and whether the socket is welcome. The error of a connect handler is the crate's own: others become it.
+fn welcome(method: &Method) -> TokenStream {
+    let call = call(method);
+    let Some(returned) = method.returned().filter(|_| !method.returns_nothing()) else {
+        return quote!(#call; ::core::result::Result::Ok::<(), ::eventwire::Error>(()));
     };
-    let check = check.map(|check| {
-        quote! {
-            if let ::core::result::Result::Err(error) = #check {
-                return ::eventwire::Ack::error(error);
+    if !is(returned, "Result") {
+        return through(method, &quote!(::eventwire::Welcome), &quote!(into_welcome));
+    }
+    let at = returned.span();
+    match inner(returned).as_slice() {
+        [ok, error] => {
+            let welcome = quote_spanned! {at=>
+                <::core::result::Result<#ok, ::eventwire::Error> as ::eventwire::Welcome>::into_welcome
+            };
+            // A closure: the function itself would be one more thing that is not there.
+            quote!(#welcome(#call.map_err(|error| <#error as ::eventwire::IntoError>::into_error(error))))
+        }
+        _ => {
+            let (result, error) = (quote_spanned!(at=> result), quote_spanned!(at=> error));
+            let into_error = quote_spanned!(at=> ::eventwire::IntoError::into_error);
+            let welcome = quote_spanned!(at=> ::eventwire::Welcome::into_welcome);
+            quote! {
+                let #result = match #call {
+                    ::core::result::Result::Ok(ok) => ::core::result::Result::Ok(ok),
+                    ::core::result::Result::Err(#error) => ::core::result::Result::Err(#into_error(#error)),
+                };
+                #welcome(#result)
             }
         }
-    });
-    closure(method, Some((Kind::Payload, payload.clone())), &quote!(#check #find #told))
-}
-
-/// Where an answer of the wrong type is to be told.
-fn answered_at(method: &Method) -> Span {
-    method.returned().map_or(method.ident.span(), Spanned::span)
-}
-
-/// Finding the arguments of a method, and calling it.
-struct Call {
-    find: TokenStream,
-    call: TokenStream,
-    /// Whether an argument may be missing.
-    may_miss: bool,
-}
-
-impl Call {
-    /// `missing` is what is done with the `error` of an argument that is missing.
-    fn of(method: &Method, missing: &TokenStream) -> Call {
-        let (mut find, mut may_miss) = (TokenStream::new(), false);
-        let mut arguments = match method.receiver {
-            SelfArgument::None => Vec::new(),
-            SelfArgument::Reference => vec![quote!(&gateway)],
-            SelfArgument::Arc => vec![quote!(gateway)],
-        };
-        for (index, Argument { ty, kind }) in method.arguments.iter().enumerate() {
-            let from_socket = quote_spanned!(ty.span()=> <#ty as ::eventwire::FromSocket>::from_socket);
-            let found = match kind {
-                Kind::Socket | Kind::Reason | Kind::Payload => {
-                    // The socket is moved: whatever is found by it was found before.
-                    arguments.push(variable(*kind));
-                    continue;
-                }
-                Kind::SocketId => quote!(socket.id()),
-                Kind::Io => quote!(::core::clone::Clone::clone(socket.io())),
-                Kind::Handshake => quote!(::core::clone::Clone::clone(socket.handshake())),
-                Kind::Perhaps => quote!(#from_socket(&socket).unwrap_or_default()),
-                Kind::Found => {
-                    may_miss = true;
-                    quote! {
-                        match #from_socket(&socket) {
-                            ::core::result::Result::Ok(found) => found,
-                            ::core::result::Result::Err(error) => #missing,
-                        }
-                    }
-                }
-            };
-            let argument = format_ident!("argument_{index}");
-            find.extend(quote!(let #argument = #found;));
-            arguments.push(argument.into_token_stream());
-        }
-        let ident = &method.ident;
-        Call { find, call: quote!(Self::#ident(#(#arguments),*).await), may_miss }
     }
 }
 
-fn variable(kind: Kind) -> TokenStream {
+/// `<Returned as Trait>::function(call)`.
+fn through(method: &Method, of: &TokenStream, function: &TokenStream) -> TokenStream {
+    let call = call(method);
+    match method.returned() {
+        Some(returned) if !method.returns_impl() => quote!(<#returned as #of>::#function(#call)),
+        _ => quote!(#of::#function(#call)),
+    }
+}
+
+/// Finds the arguments of a method, one variable each.
+fn find(method: &Method, missing: &TokenStream) -> TokenStream {
+    let mut find = TokenStream::new();
+    for (index, Argument { ty, kind }) in method.arguments.iter().enumerate() {
+        let from_socket = quote!(<#ty as ::eventwire::FromSocket>::from_socket);
+        let found = match kind {
+            // The socket is moved: whatever is found by it was found before.
+            Kind::Socket | Kind::Reason | Kind::Payload => continue,
+            Kind::SocketId => quote!(socket.id()),
+            Kind::Io => quote!(::core::clone::Clone::clone(socket.io())),
+            Kind::Handshake => quote!(::core::clone::Clone::clone(socket.handshake())),
+            Kind::Perhaps => quote!(#from_socket(&socket).unwrap_or_default()),
+            Kind::Found => quote! {
+                match #from_socket(&socket) {
+                    ::core::result::Result::Ok(found) => found,
+                    ::core::result::Result::Err(error) => #missing,
+                }
+            },
+        };
+        let variable = variable(index, *kind);
+        find.extend(quote!(let #variable = #found;));
+    }
+    find
+}
+
+/// The call of a method, with what was found.
+fn call(method: &Method) -> TokenStream {
+    let this = match method.receiver {
+        SelfArgument::None => None,
+        SelfArgument::Reference => Some(quote!(&gateway)),
+        SelfArgument::Arc => Some(quote!(gateway)),
+    };
+    let found = method.arguments.iter().enumerate().map(|(index, argument)| variable(index, argument.kind));
+    let (ident, arguments) = (&method.ident, this.into_iter().chain(found));
+    quote!(Self::#ident(#(#arguments),*).await)
+}
+
+fn variable(index: usize, kind: Kind) -> TokenStream {
     match kind {
         Kind::Reason => quote!(reason),
         Kind::Payload => quote!(payload),
-        _ => quote!(socket),
+        Kind::Socket => quote!(socket),
+        _ => format_ident!("argument_{index}").into_token_stream(),
     }
 }
 
@@ -234,7 +297,7 @@ fn closure(method: &Method, argument: Option<(Kind, TokenStream)>, body: &TokenS
     let socket = socket.unwrap_or_else(|| quote!(_));
     let argument = argument.map(|(kind, ty)| {
         let is_taken = method.arguments.iter().any(|argument| argument.kind == kind);
-        let name = if is_taken { variable(kind) } else { quote!(_) };
+        let name = if is_taken { variable(0, kind) } else { quote!(_) };
         quote!(#name: #ty)
     });
     let clone = |of: TokenStream| match method.receiver {

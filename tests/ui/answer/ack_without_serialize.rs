@@ -1,0 +1,9 @@
+use eventwire::IntoAck;
+use serde::Deserialize;
+
+#[derive(Deserialize, IntoAck)]
+struct Receipt {
+    delivered: usize,
+}
+
+fn main() {}

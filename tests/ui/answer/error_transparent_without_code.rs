@@ -1,0 +1,11 @@
+use eventwire::EventError;
+
+struct DatabaseError;
+
+#[derive(EventError)]
+enum BuyError {
+    #[error_code(transparent)]
+    Database(DatabaseError),
+}
+
+fn main() {}

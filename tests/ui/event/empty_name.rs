@@ -1,0 +1,9 @@
+use eventwire::Event;
+
+#[derive(Event)]
+#[event("")]
+struct Say {
+    text: String,
+}
+
+fn main() {}

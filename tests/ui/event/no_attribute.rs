@@ -1,0 +1,8 @@
+use eventwire::Event;
+
+#[derive(Event)]
+struct Say {
+    text: String,
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use eventwire::Event;
+
+#[derive(Event)]
+#[event]
+struct Say {
+    text: String,
+}
+
+#[derive(Event)]
+#[event(ack = usize)]
+struct Count {
+    by: usize,
+}
+
+fn main() {}

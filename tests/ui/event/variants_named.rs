@@ -1,0 +1,11 @@
+use eventwire::Event;
+
+#[derive(Event)]
+enum FromBrowser {
+    #[event("say")]
+    Say(String),
+    #[event("typing")]
+    Typing,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use eventwire::Events;
+
+#[derive(Events)]
+enum FromBrowser {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use eventwire::Events;
+
+#[derive(Events)]
+#[event("say")]
+struct Say {
+    text: String,
+}
+
+fn main() {}

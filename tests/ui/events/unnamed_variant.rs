@@ -1,0 +1,10 @@
+use eventwire::Events;
+
+#[derive(Events)]
+enum FromBrowser {
+    Typing,
+    #[event(ack = usize)]
+    Count,
+}
+
+fn main() {}

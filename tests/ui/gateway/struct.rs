@@ -1,0 +1,6 @@
+use eventwire::gateway;
+
+#[gateway]
+struct Chat;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use eventwire::Io;
+
+struct Chat;
+
+fn main() {
+    let io = Io::new();
+    let _ = io.gateway(Chat);
+}
