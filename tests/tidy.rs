@@ -279,6 +279,29 @@ fn no_path_of_one_machine_is_in_the_tree() {
     assert!(read > 30, "the files are found: {read}");
 }
 
+/// The macros refuse, when they are compiled, the names that would be refused when the server starts, and no others.
+#[test]
+fn the_macros_know_the_names_of_the_protocol() {
+    use eventwire::protocol::{MAX_EVENT, MAX_ROOM, is_room_name};
+
+    let text = std::fs::read_to_string(root().join("macros/src/names.rs")).unwrap();
+    let constant = |name: &str| {
+        let (_, rest) = text.split_once(&format!("const {name}: ")).unwrap_or_else(|| panic!("no {name}"));
+        let (_, rest) = rest.split_once('=').unwrap();
+        rest.split(";\n").next().unwrap().trim()
+    };
+    let reserved: Vec<&str> = constant("RESERVED").split('"').skip(1).step_by(2).collect();
+    assert_eq!(reserved, eventwire::RESERVED);
+    assert_eq!(constant("MAX_EVENT").parse(), Ok(MAX_EVENT));
+    assert_eq!(constant("MAX_ROOM").parse(), Ok(MAX_ROOM));
+    assert!(is_room_name(&"a".repeat(MAX_ROOM)) && !is_room_name(&"a".repeat(MAX_ROOM + 1)));
+    let marks = constant("MARKS").trim_matches('"');
+    for c in (0..=u32::from(u16::MAX)).filter_map(char::from_u32) {
+        let is_known = c.is_ascii_alphanumeric() || marks.contains(c);
+        assert_eq!(is_room_name(&c.to_string()), is_known, "{c:?} in a room's name");
+    }
+}
+
 /// `eventwire` and its macros are one thing in two crates: only these two versions go together.
 #[test]
 fn a_crate_of_macros_is_pinned_to_the_same_version() {
