@@ -1,5 +1,6 @@
 //! What an `Io` and its peers say to each other, as far as it was registered.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -124,6 +125,13 @@ impl Heard {
         if let Err(error) = protocol::check_event(name) {
             panic!("cannot listen to {name:?}: {error}");
         }
+        if ["connection", "connect", "disconnect", "disconnecting"].contains(&name) {
+            // Elsewhere they are told so.
+            tracing::warn!(
+                event = name,
+                "this is an event that clients send; sockets come and go by `on_connect` and `on_disconnect`"
+            );
+        }
         let ack = ack.map_or_else(OnceLock::new, OnceLock::from);
         Heard { name: name.into(), payload, ack, options: Options::default() }
     }
@@ -159,6 +167,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Registered again, it begins with none.
+    fn reset(&self) {
+        self.concurrent.store(0, Ordering::Relaxed);
+        self.timeout.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn concurrent(&self) -> Option<usize> {
         Some(self.concurrent.load(Ordering::Relaxed)).filter(|&n| n > 0)
     }
@@ -196,6 +210,7 @@ impl Known {
         {
             let known = self.of_sockets.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(heard) = known.get(name).and_then(|known| known.iter().find(is_it)) {
+                heard.options.reset();
                 return heard.clone();
             }
         }
@@ -253,7 +268,9 @@ fn rooms(io: &Io) -> Vec<RoomInfo> {
         let index = entry(&pattern, &mut rooms);
         rooms[index].history = Some(history.info());
     }
-    rooms.sort_by(|a, b| (b.pattern.len(), &a.pattern).cmp(&(a.pattern.len(), &b.pattern)));
+    // As they are found: a literal before a pattern of the same length.
+    let rank = |room: &RoomInfo| (Reverse(room.pattern.trim_end_matches('*').len()), room.pattern.ends_with('*'));
+    rooms.sort_by(|a, b| (rank(a), &a.pattern).cmp(&(rank(b), &b.pattern)));
     rooms
 }
 
@@ -262,7 +279,7 @@ impl Io {
     /// are sent as far as it was [declared](Io::emits), and where they may subscribe.
     ///
     /// Events that sockets listen to for themselves are among them once a first one did, up to 4,096 names; those of the `Io` until they
-    /// are taken [`off`](Io::off). `on_any` and `on_raw` name no event, and the protocol's own go without saying.
+    /// are taken [`off`](Io::off), or have been called that are for [`once`](Io::once). `on_any` and `on_raw` name no event, and the protocol's own go without saying.
     ///
     /// ```
     /// use eventwire::{Direction, Io, Socket};
@@ -283,7 +300,8 @@ impl Io {
         let table = self.router().table();
         let of_io = table.iter().flat_map(|table| table.registered()).filter_map(|listener| listener.info());
         let mut events: Vec<EventInfo> = of_io.chain(self.known().infos()).collect();
-        events.sort_by(|a, b| (&a.name, a.direction, a.payload, a.ack).cmp(&(&b.name, b.direction, b.payload, b.ack)));
+        let key = |event: &EventInfo| (event.direction, event.payload, event.ack, event.concurrent, event.timeout);
+        events.sort_by(|a, b| (&a.name, key(a)).cmp(&(&b.name, key(b))));
         events.dedup();
         Contract { events, rooms: rooms(self) }
     }
@@ -291,7 +309,7 @@ impl Io {
     /// Declares what the server emits, for [`events`](Io::events): an [`Event`](crate::Event), or an enum of
     /// [`Events`](crate::Events). Emitting does not need it.
     pub fn emits<E: EmitEvent>(&self) -> &Self {
-        self.known().emits(E::events());
+        self.known().emits(E::emitted());
         self
     }
 }

@@ -47,16 +47,52 @@ pub trait Event {
     /// What whoever handles it answers; `()` where there is nothing to say.
     type Ack;
 
-    /// Whether a payload that could be read may be handled: called before the handler is. The derive's `validate` writes it.
+    /// Whether a payload that could be read may be handled: asked by `on_event`, `on_events` and gateways before the handler is called. The
+    /// derive's `validate` writes it. Under a name of one's choosing, `on::<T>("name", …)` knows nothing of it.
     ///
     /// # Errors
     /// What the peer is answered. The code `invalid_payload`, with the path in `details`, is what it expects.
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// An answer to this event, as an [`Answer`]: for a handler of several, which has one for each in its `match`. Only what the event's
+    /// [`Ack`](Event::Ack) says can be one.
+    ///
+    /// ```
+    /// use eventwire::{Event, Events, Io, Socket};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize, Event)]
+    /// #[event("len", ack = usize)]
+    /// struct Len(String);
+    ///
+    /// #[derive(Deserialize, Event)]
+    /// #[event("upper", ack = String)]
+    /// struct Upper(String);
+    ///
+    /// #[derive(Events)]
+    /// enum Text { Len(Len), Upper(Upper) }
+    ///
+    /// Io::new().on_events(|_socket: Socket, text| async move {
+    ///     match text {
+    ///         Text::Len(Len(text)) => Len::answer(text.len()),
+    ///         Text::Upper(Upper(text)) => Upper::answer(text.to_uppercase()),
+    ///     }
+    /// });
+    /// ```
+    fn answer(answer: impl AckFor<Self::Ack>) -> Answer
+    where
+        Self: Sized,
+    {
+        answer.into_ack()
+    }
 }
 
 /// Several events, one a variant: `#[derive(Events)]` on an enum, for one `match` over everything that a peer may send.
+///
+/// One handler answers them all, so that the compiler does not hold its answers to the `ack` of each, unless they are made by
+/// [`Event::answer`].
 ///
 /// ```
 /// use eventwire::{Events, Io, Socket};
@@ -69,15 +105,15 @@ pub trait Event {
 /// enum FromBrowser {
 ///     #[event("say", ack = usize)]
 ///     Say(Say),
-///     #[event("typing")]
+///     #[event("typing", ack = usize)]
 ///     Typing,
 /// }
 ///
 /// let io = Io::new();
 /// io.on_events(|socket: Socket, event| async move {
 ///     match event {
-///         FromBrowser::Say(say) => Ok(socket.broadcast().emit("said", &say.text).await?),
-///         FromBrowser::Typing => eventwire::ok(socket.broadcast().volatile().emit("typing", socket.id()).await?),
+///         FromBrowser::Say(say) => socket.broadcast().emit("said", &say.text).await,
+///         FromBrowser::Typing => socket.broadcast().volatile().emit("typing", socket.id()).await,
 ///     }
 /// });
 /// ```
@@ -104,7 +140,7 @@ pub trait Events: Sized {
 )]
 pub trait EmitEvent {
     /// What it may be.
-    fn events() -> Vec<EventType>;
+    fn emitted() -> Vec<EventType>;
 
     /// What it is called.
     fn name(&self) -> &'static str;
@@ -119,7 +155,7 @@ pub trait EmitEvent {
 // What is wrong is told in this trait's words, once, whichever of the two is missing.
 #[diagnostic::do_not_recommend]
 impl<E: Event + Serialize> EmitEvent for E {
-    fn events() -> Vec<EventType> {
+    fn emitted() -> Vec<EventType> {
         vec![EventType::of::<E>()]
     }
 
@@ -222,7 +258,8 @@ where
     }
 
     fn types(&self) -> Types {
-        (self.1.payload, Some(self.1.ack))
+        // What the handler answers, where that is known: nothing holds it to the event's own.
+        (self.1.payload, <H as Handler<E>>::Output::ack_type().or(Some(self.1.ack)))
     }
 }
 
@@ -454,6 +491,11 @@ pub mod __private {
         true
     }
 
+    /// What the peer is not told goes to the log.
+    pub fn log(code: &str, error: &impl std::fmt::Display) {
+        tracing::error!(code, %error, "a handler failed");
+    }
+
     /// A value that cannot be written as JSON is left out.
     pub fn json(written: serde_json::Result<Value>) -> Value {
         written.unwrap_or_default()
@@ -467,23 +509,46 @@ pub mod __private {
     #[derive(Debug)]
     pub struct Payload<'a, T>(pub &'a T);
 
+    // The names of the methods are those of nobody else: other traits are in scope where this is called.
     pub trait OfEvent {
-        fn check(&self) -> Result<(), Error>;
+        fn __eventwire_check(&self) -> Result<(), Error>;
     }
 
     impl<E: Event> OfEvent for Payload<'_, E> {
-        fn check(&self) -> Result<(), Error> {
+        fn __eventwire_check(&self) -> Result<(), Error> {
             self.0.check()
         }
     }
 
+    /// Some that hold events. Each has a trait of its own: for all that the compiler knows, a `Box` might be an event too.
+    macro_rules! of_events {
+        ($($name:ident: $held:ty, $each:expr;)*) => {$(
+            pub trait $name {
+                fn __eventwire_check(&self) -> Result<(), Error>;
+            }
+
+            impl<E: Event> $name for Payload<'_, $held> {
+                fn __eventwire_check(&self) -> Result<(), Error> {
+                    let each: fn(&$held) -> Result<(), Error> = $each;
+                    each(self.0)
+                }
+            }
+        )*};
+    }
+
+    of_events! {
+        OfBox: Box<E>, |held| held.check();
+        OfOption: Option<E>, |held| held.iter().try_for_each(Event::check);
+        OfVec: Vec<E>, |held| held.iter().try_for_each(Event::check);
+    }
+
     /// Found where the other is not: it needs one more reference.
     pub trait OfAny {
-        fn check(&self) -> Result<(), Error>;
+        fn __eventwire_check(&self) -> Result<(), Error>;
     }
 
     impl<T> OfAny for &Payload<'_, T> {
-        fn check(&self) -> Result<(), Error> {
+        fn __eventwire_check(&self) -> Result<(), Error> {
             Ok(())
         }
     }
@@ -494,8 +559,8 @@ pub mod __private {
     macro_rules! check_payload {
         ($payload:expr) => {{
             #[allow(unused_imports)]
-            use $crate::__private::{OfAny as _, OfEvent as _};
-            (&$crate::__private::Payload($payload)).check()
+            use $crate::__private::{OfAny as _, OfBox as _, OfEvent as _, OfOption as _, OfVec as _};
+            (&$crate::__private::Payload($payload)).__eventwire_check()
         }};
     }
 }

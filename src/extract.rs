@@ -13,7 +13,7 @@ use crate::socket::Socket;
 /// Something that is found by the socket: an argument of a [gateway](macro@crate::gateway)'s handler beside the payload.
 ///
 /// For one of your own, implement it and mark the argument `#[from_socket]`; the error is what the peer is answered, and the
-/// handler is not called.
+/// handler is not called. The payload has been read by then: what can be read is no secret.
 ///
 /// ```
 /// use eventwire::{Error, FromSocket, Socket};
@@ -50,7 +50,8 @@ pub struct Ext<T>(pub Arc<T>);
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
-/// What [`authenticate`](Io::authenticate) returned for this socket. A guest, or another type, is answered `forbidden`.
+/// What [`authenticate`](Io::authenticate) returned for this socket. A guest is answered `forbidden`. Where it returned another type, the
+/// answer is `internal`, and the server's log says so.
 #[derive(Debug)]
 pub struct Auth<T>(pub Arc<T>);
 
@@ -74,7 +75,13 @@ impl<T: Send + Sync + 'static> FromSocket for State<T> {
 impl<T: Principal> FromSocket for Auth<T> {
     fn from_socket(socket: &Socket) -> Result<Self, Error> {
         let found = socket.handshake().auth();
-        found.map(Auth).ok_or_else(|| missing::<T>(code::FORBIDDEN, "Auth", "whoever came in without"))
+        found.map(Auth).ok_or_else(|| {
+            if socket.handshake().user().is_empty() {
+                return missing::<T>(code::FORBIDDEN, "Auth", "whoever came in as a guest has");
+            }
+            tracing::error!(auth = type_name::<T>(), "a handler asks for another type than `authenticate` returns");
+            missing::<T>(code::INTERNAL, "Auth", "this server's users have")
+        })
     }
 }
 

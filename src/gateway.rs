@@ -133,7 +133,8 @@ impl Io {
     ///
     /// # Errors
     /// [`GatewayError`], when another gateway of this `Io` handles the same event or has a rule for the same rooms: then
-    /// nothing of this one is added. A closure may listen beside a gateway: that is what it was written for.
+    /// nothing of this one is added. They stay its own when they are taken [`off`](Io::off). A closure may listen beside a gateway: that is
+    /// what it was written for.
     pub fn gateway<G: Gateway>(&self, gateway: G) -> Result<Arc<G>, GatewayError> {
         self.gateways().claim(Claim { gateway: type_name::<G>(), events: G::EVENTS, rooms: G::ROOMS })?;
         let gateway = Arc::new(gateway);

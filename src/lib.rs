@@ -42,7 +42,8 @@
 //! [`Io::on`] for all sockets, which costs nothing per connection, or [`Socket::on`] for one. A handler is a
 //! `Fn(Socket, T)` that returns a future; its return value is the acknowledgement ([`IntoAck`]), an `Err` the refusal. One socket's
 //! events are handled one after another in the order in which they came, unless a registration says
-//! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later).
+//! [`concurrent`](ListenerId::concurrent) or an answer comes [`later`](Ack::later). [From closures to gateways](guide) shows all forms
+//! of handlers in one application, and what does the same as each part of Socket.IO.
 //!
 //! A payload that is an [`Event`] has its name and its answer with it: [`on_event`](Io::on_event), `emit_event`, `request_event`. Handlers
 //! that share a state are the methods of a [gateway](Gateway). [`Io::events`] lists what is registered.
@@ -78,8 +79,8 @@
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
 //! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
 //! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
-//! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; payloads' own checks; handlers with a state; their arguments; what is registered |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
+//! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; their checks; handlers that share a state; what those take; what was registered |
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
@@ -102,9 +103,9 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `server` | yes | [`Io::listen`], [`Io::serve`], [`Io::accept`] |
-//! | `macros` | yes | `#[derive(Event)]`, `#[derive(Events)]`, `#[derive(IntoAck)]`, `#[derive(EventError)]`, `#[gateway]` |
+//! | `macros` | yes | [`#[derive(Event)]`](macro@Event), [`#[derive(Events)]`](macro@Events), [`#[derive(IntoAck)]`](macro@IntoAck), [`#[derive(EventError)]`](macro@EventError), [`#[gateway]`](macro@gateway) |
 //! | `process` | yes | the module [`process`]; with it `macros` |
-//! | `validate` | | `#[event(validate)]`: payloads checked by `garde` before a handler gets them |
+//! | `validate` | | [`#[event(validate)]`](macro@Event): payloads checked by `garde` before a handler gets them |
 //! | `axum` | | the peer's address from axum's `ConnectInfo` |
 
 mod acks;
@@ -124,6 +125,10 @@ mod extensions;
 mod extract;
 mod frame;
 mod gateway;
+// No code: a page of the documentation, as a module so that it has a place in it and its examples are tests.
+#[cfg(feature = "macros")]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod handler;
 mod handshake;
 mod history;

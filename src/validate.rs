@@ -4,6 +4,9 @@ use garde::Validate;
 
 use crate::error::{Error, code};
 
+/// So many paths are told: a list of a million bad numbers must not be answered by a million texts.
+const MOST_TOLD: usize = 64;
+
 /// Checks a value by its [`garde::Validate`]: what `#[event(validate)]` does before a handler is called, for whoever reads
 /// a payload by other ways.
 ///
@@ -21,20 +24,27 @@ use crate::error::{Error, code};
 ///
 /// # Errors
 /// `invalid_payload`. Its `details` are `{"path", "errors": [{"path", "message"}, …]}`: `errors` has all that fail, by
-/// path, `path` is the first of them.
+/// path, and `path` is the first of them. Of more than 64, 64 are told, and `more` says how many there are beside them.
 pub fn validate<T>(value: &T) -> Result<(), Error>
 where
     T: Validate<Context: Default>,
 {
     let Err(report) = value.validate() else { return Ok(()) };
-    let mut failed: Vec<(String, String)> =
-        report.iter().map(|(path, error)| (path.to_string(), error.message().to_owned())).collect();
+    let more = report.iter().count().saturating_sub(MOST_TOLD);
+    let mut failed: Vec<(String, &str)> =
+        report.iter().take(MOST_TOLD).map(|(path, error)| (path.to_string(), error.message())).collect();
     // In one order: a report has none of its own.
     failed.sort();
-    let first = failed.first().map_or("", |(path, _)| path);
-    let text: Vec<String> = failed.iter().map(|(path, message)| format!("at `{path}`: {message}")).collect();
+    let (path, message) = failed.first().map_or(("", ""), |(path, message)| (path, message));
+    let text = match failed.len() + more {
+        1 => format!("at `{path}`: {message}"),
+        all => format!("at `{path}`: {message}; and {} more", all - 1),
+    };
     let errors: Vec<_> =
         failed.iter().map(|(path, message)| serde_json::json!({ "path": path, "message": message })).collect();
-    Err(Error::new(code::INVALID_PAYLOAD, text.join("; "))
-        .with_details(serde_json::json!({ "path": first, "errors": errors })))
+    let mut details = serde_json::json!({ "path": path, "errors": errors });
+    if more > 0 {
+        details["more"] = more.into();
+    }
+    Err(Error::new(code::INVALID_PAYLOAD, text).with_details(details))
 }

@@ -10,7 +10,7 @@ use crate::mistakes::Mistakes;
 use crate::names;
 
 const ERROR_CODE: Takes =
-    Takes { attribute: "error_code", text: Some("code"), keys: &["details", "message", "transparent"] };
+    Takes { attribute: "error_code", text: Some("code"), keys: &["details", "message", "logged", "transparent"] };
 
 pub(crate) fn into_ack(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
@@ -35,17 +35,18 @@ pub(crate) fn into_ack(input: &DeriveInput) -> TokenStream {
 /// What `#[error_code(…)]` says.
 enum Said {
     Transparent(Ident),
-    Code { code: LitStr, message: Option<LitStr>, details: Option<Ident> },
+    Code { code: LitStr, message: Option<LitStr>, details: Option<Ident>, logged: Option<Ident> },
 }
 
 impl Said {
     fn read(attribute: &Attribute) -> Result<Said> {
         keys::within(attribute, |input| {
-            let (mut message, mut details, mut transparent) = (None, None, None);
+            let (mut message, mut details, mut logged, mut transparent) = (None, None, None, None);
             let code = ERROR_CODE.read(input, |key, ident| {
                 match key {
                     "details" => details = Some(ident.clone()),
                     "message" => message = Some(keys::value(input, ident, "\"text\"")?),
+                    "logged" => logged = Some(ident.clone()),
                     _ => transparent = Some(ident.clone()),
                 }
                 Ok(())
@@ -54,8 +55,8 @@ impl Said {
                 names::code(code)?;
             }
             match (code, transparent) {
-                (Some(code), None) => Ok(Said::Code { code, message, details }),
-                (None, Some(transparent)) if message.is_none() && details.is_none() => {
+                (Some(code), None) => Ok(Said::Code { code, message, details, logged }),
+                (None, Some(transparent)) if message.is_none() && details.is_none() && logged.is_none() => {
                     Ok(Said::Transparent(transparent))
                 }
                 (_, Some(transparent)) => Err(Error::new(
@@ -78,7 +79,7 @@ struct Whole<'a> {
 
 /// One variant, or the struct.
 fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<TokenStream> {
-    let (code, message, details) = match said {
+    let (code, message, details, logged) = match said {
         Said::Transparent(ident) => {
             let mut inner = fields.iter();
             let (Some(field), None) = (inner.next(), inner.next()) else {
@@ -92,26 +93,24 @@ fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<Toke
             };
             return Ok(quote!(#pattern => <#ty as ::eventwire::IntoError>::into_error(inner),));
         }
-        Said::Code { code, message, details } => (code, message, details),
+        Said::Code { code, message, details, logged } => (code, message, details, logged),
     };
     // What is told by `Display` is told of the whole error.
-    let (whole, message) = match message {
-        Some(message) => (None, quote!(#message)),
-        None => {
-            let (ty, message) = (&of.ty, quote_spanned!(of.ident.span()=> ::eventwire::HasMessage));
-            (Some(quote!(ref error @)), quote!(<#ty as #message>::text(error)))
-        }
-    };
-    let make = quote!(::eventwire::Error::new(#code, #message));
+    let (ty, has_message) = (&of.ty, quote_spanned!(of.ident.span()=> ::eventwire::HasMessage));
+    let text = quote!(<#ty as #has_message>::text(error));
+    let told = message.as_ref().map_or_else(|| text.clone(), |message| quote!(#message));
+    let whole = (message.is_none() || logged.is_some()).then(|| quote!(ref error @));
+    let log = logged.as_ref().map(|_| quote!(::eventwire::__private::log(#code, &#text);));
+    let make = quote!(::eventwire::Error::new(#code, #told));
     let Some(details) = details else {
-        return Ok(quote!(#whole #path { .. } => #make,));
+        return Ok(quote!(#whole #path { .. } => { #log #make }));
     };
     let at = details.span();
     match fields {
         Fields::Unit => Err(Error::new(at, "there are no fields: leave `details` away")),
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
             let only = fields.unnamed.iter().map(|field| json(&field.ty, &quote!(only)));
-            Ok(quote!(#whole #path(ref only) => #make.with_details(#(#only)*),))
+            Ok(quote!(#whole #path(ref only) => { #log #make.with_details(#(#only)*) }))
         }
         Fields::Unnamed(_) => Err(Error::new(at, "`details` are an object: give the fields names")),
         Fields::Named(fields) => {
@@ -120,9 +119,10 @@ fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<Toke
             let keys = names.iter().map(|name| name.unraw().to_string());
             let values = fields.named.iter().zip(&bound).map(|(field, bound)| json(&field.ty, &quote!(#bound)));
             Ok(quote! {
-                #whole #path { #(#names: ref #bound),* } => #make.with_details(::eventwire::__private::object([
-                    #((#keys, #values)),*
-                ])),
+                #whole #path { #(#names: ref #bound),* } => {
+                    #log
+                    #make.with_details(::eventwire::__private::object([#((#keys, #values)),*]))
+                }
             })
         }
     }

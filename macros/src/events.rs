@@ -181,7 +181,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         #[diagnostic::do_not_recommend]
         #[automatically_derived]
         impl #generics #as_emitted for #ident #arguments #emitted {
-            fn events() -> ::std::vec::Vec<::eventwire::EventType> {
+            fn emitted() -> ::std::vec::Vec<::eventwire::EventType> {
                 ::std::vec![#(#entries),*]
             }
 
@@ -239,7 +239,7 @@ pub(crate) fn refused(input: &DeriveInput, error: &Error) -> TokenStream {
         quote! {
             #[automatically_derived]
             impl #generics ::eventwire::EmitEvent for #ident #arguments #conditions {
-                fn events() -> ::std::vec::Vec<::eventwire::EventType> {
+                fn emitted() -> ::std::vec::Vec<::eventwire::EventType> {
                     ::core::unreachable!()
                 }
                 fn name(&self) -> &'static str {

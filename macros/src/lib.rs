@@ -134,7 +134,7 @@ pub fn derive_into_ack(input: TokenStream) -> TokenStream {
 /// enum BuyError {
 ///     #[error_code("out_of_stock", details)]
 ///     OutOfStock { left: u32 },
-///     #[error_code("internal", message = "try again later")]   // what is in it stays here
+///     #[error_code("internal", message = "try again later", logged)]   // what is in it stays here
 ///     Database(std::io::Error),
 ///     #[error_code(transparent)]
 ///     Other(eventwire::Error),
@@ -152,7 +152,7 @@ pub fn derive_into_ack(input: TokenStream) -> TokenStream {
 /// ```
 ///
 /// It writes `impl From<BuyError> for eventwire::Error`, so that `?` turns one into the other. `Display` is needed where a variant has
-/// neither `message` nor `transparent`; `thiserror` goes well with it.
+/// neither `message` nor `transparent`, or is `logged`; `thiserror` goes well with it.
 ///
 /// # `#[error_code("code", …)]`
 ///
@@ -163,6 +163,7 @@ pub fn derive_into_ack(input: TokenStream) -> TokenStream {
 /// | `"code"` | the code: letters, digits, `_`, `-`, `.` and `:` |
 /// | `details` | the variant's fields go along, as an object, or as the value of the only one without a name; they are to be `Serialize` |
 /// | `message = "text"` | this is told in place of `Display` |
+/// | `logged` | `Display` goes to the server's log, by `tracing` at `ERROR`, when it becomes an `eventwire::Error` |
 /// | `transparent` | the only field is the error: it says all |
 #[proc_macro_derive(EventError, attributes(error_code))]
 pub fn derive_event_error(input: TokenStream) -> TokenStream {

@@ -1,6 +1,7 @@
 //! `#[derive(IntoAck)]` and `#[derive(EventError)]`.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use eventwire::{Error, EventError, IntoAck, Socket};
 use serde::Serialize;
@@ -29,7 +30,7 @@ enum BuyError {
     TooMany(u64),
     #[error_code("closed")]
     Closed,
-    #[error_code("internal", message = "try again later")]
+    #[error_code("internal", message = "try again later", logged)]
     Database(std::io::Error),
     #[error_code("bad_card", details, message = "the card is not good")]
     Card { digits: [u8; 4] },
@@ -91,6 +92,50 @@ fn each_variant_has_a_code_a_message_and_details() {
     }
     assert_eq!((Error::from(Refused::Early).code(), Error::from(Refused::Late).code()), ("refused", "late"));
     assert_eq!(Error::from(Refused::Late).message(), "too late");
+}
+
+/// Notes the fields of each event of the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn what_a_peer_is_not_told_is_in_the_log() {
+    let log = Log::default();
+    let told = tracing::subscriber::with_default(log.clone(), || {
+        drop(Error::from(BuyError::Closed));
+        Error::from(BuyError::Database(std::io::Error::other("10.0.0.7")))
+    });
+    assert_eq!(told.message(), "try again later");
+    let log = log.0.lock().unwrap();
+    let [line] = log.as_slice() else { panic!("one line: {log:?}") };
+    assert!(line.contains("code=\"internal\"") && line.contains("error=secret: 10.0.0.7"), "{line}");
 }
 
 #[tokio::test]

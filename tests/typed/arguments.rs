@@ -149,6 +149,10 @@ async fn what_is_missing_is_named() {
         let inner = missing.split_once('<').unwrap().1.strip_suffix('>').unwrap();
         assert!(refused["message"].as_str().unwrap().contains(&format!("`{inner}`")), "{refused}");
     }
+    // A user of another type is a mistake of the server's.
+    server.io.authenticate(|_| async { Ok(String::from("ann")) });
+    let mut ann = server.client().await;
+    assert_eq!(ann.request("auth", Value::Null).await.unwrap_err()["code"], "internal");
     assert_eq!(client.request("language", Value::Null).await.unwrap_err()["code"], "no_language");
     assert_eq!(client.request("perhaps", Value::Null).await, Ok(json!([false, false, false])));
     // A payload that cannot be read is told before.

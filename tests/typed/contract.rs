@@ -111,6 +111,12 @@ async fn what_sockets_listen_to_is_known_once() {
     until("they are gone", || server.io.stats().sockets == 0).await;
     assert_eq!(server.io.events(), contract);
 
+    // Registered again, without options, it has none.
+    let client = server.client().await;
+    server.io.sockets()[0].on::<u8>("own", async |_, n| n);
+    assert_eq!(find(&server.io.events(), "own", Direction::FromClient).concurrent, 0);
+    client.close().await;
+    until("it is gone", || server.io.stats().sockets == 0).await;
     // The same name with another payload is another entry.
     let _client = server.client().await;
     server.io.sockets()[0].on::<String>("own", async |_, text| text);
@@ -131,6 +137,13 @@ async fn names_without_end_are_not_kept() {
 
 #[test]
 fn rooms_are_listed_with_their_rules() {
+    let io = Io::new();
+    for pattern in ["ab*", "abc", "abc*"] {
+        io.rooms(pattern).public();
+    }
+    let patterns: Vec<_> = io.events().rooms.into_iter().map(|room| room.pattern).collect();
+    assert_eq!(patterns, ["abc", "abc*", "ab*"], "as they are found");
+
     let io = Io::new();
     io.gateway(Desk).unwrap();
     io.rooms("desk:*").history(History::bytes(1000).ttl(Duration::from_secs(60)));
@@ -164,6 +177,24 @@ fn it_is_written_as_json() {
             }],
         })
     );
+}
+
+/// One handler answers all variants: it is listed with what it answers, where that is known.
+#[test]
+fn a_handler_of_several_is_listed_with_its_answer() {
+    #[derive(Events)]
+    enum Two {
+        #[event("a", ack = bool)]
+        A,
+        #[event("b")]
+        B,
+    }
+    let acks = |io: Io| io.events().events.into_iter().map(|event| event.ack).collect::<Vec<_>>();
+    let (typed, by_hand) = (Io::new(), Io::new());
+    typed.on_events(|_: Socket, two: Two| async move { matches!(two, Two::B) as u8 });
+    by_hand.on_events(|_: Socket, _: Two| async { Answer::nothing() });
+    assert_eq!(acks(typed), [Some("u8"), Some("u8")]);
+    assert_eq!(acks(by_hand), [Some("bool"), Some("()")]);
 }
 
 #[cfg(feature = "process")]

@@ -106,7 +106,7 @@ fn what_there_is() {
     let names: Vec<_> = <FromBrowser as Events>::events().iter().map(|event| (event.name, event.ack)).collect();
     let string = std::any::type_name::<String>();
     assert_eq!(names, [("say", "usize"), ("typing", "()"), ("rename", string), ("seat", "()")]);
-    let out: Vec<_> = <ToBrowser<'_> as EmitEvent>::events().iter().map(|event| (event.name, event.payload)).collect();
+    let out: Vec<_> = <ToBrowser<'_> as EmitEvent>::emitted().iter().map(|event| (event.name, event.payload)).collect();
     assert_eq!(out, [("said", "&str"), ("bell", "()"), ("out", std::any::type_name::<OnlyOut>())]);
     assert_eq!(ToBrowser::Said("x").name(), "said");
     Io::new().emits::<ToBrowser<'_>>();

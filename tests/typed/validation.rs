@@ -67,6 +67,21 @@ impl Shop {
         self.order(order, called).await
     }
 
+    #[on("orders")]
+    async fn orders(&self, orders: Vec<Order>) -> usize {
+        orders.len()
+    }
+
+    #[on("boxed")]
+    async fn boxed(&self, order: Box<Order>) -> usize {
+        order.lines.len()
+    }
+
+    #[on("perhaps")]
+    async fn perhaps(&self, order: Option<Order>) -> bool {
+        order.is_some()
+    }
+
     #[on("even-by-name")]
     async fn even(&self, Even(n): Even) -> u32 {
         n
@@ -94,7 +109,8 @@ fn assert_all_told(refused: &Value) {
     let paths: Vec<_> = errors.iter().map(|error| error["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["lines[1].count", "lines[2].count", "name"]);
     assert!(errors.iter().all(|error| !error["message"].as_str().unwrap().is_empty()), "{errors:?}");
-    assert!(refused["message"].as_str().unwrap().contains("lines[2].count"), "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.starts_with("at `lines[1].count`: ") && message.ends_with("; and 2 more"), "{refused}");
 }
 
 #[tokio::test]
@@ -118,6 +134,17 @@ async fn refused_data_is_answered_with_all_that_fails() {
     let refused = client.expect("error").await;
     assert_all_told(&refused);
     assert_eq!(refused["event"], "order");
+}
+
+/// A short payload must not have a long answer.
+#[test]
+fn of_very_many_some_are_told() {
+    let lines = (0..10_000).map(|_| Line { count: 0 }).collect();
+    let error = Order { name: "ann".into(), lines }.check().unwrap_err();
+    let details = error.details().unwrap();
+    assert_eq!((details["errors"].as_array().unwrap().len(), &details["more"]), (64, &json!(10_000 - 64)));
+    assert!(serde_json::to_string(&error).unwrap().len() < 8_000);
+    assert!(error.message().ends_with("; and 9999 more"), "{error}");
 }
 
 #[tokio::test]
@@ -162,6 +189,14 @@ async fn a_gateway_checks_under_any_name() {
         assert_eq!(client.request(event, good()).await, Ok(json!(5)));
     }
     assert_eq!(server.io.extensions().get::<Called>().unwrap().0.load(Ordering::SeqCst), 2);
+    for (event, bad, good, answer) in [
+        ("orders", json!([good(), bad()]), json!([good(), good()]), json!(2)),
+        ("boxed", bad(), good(), json!(2)),
+        ("perhaps", bad(), json!(null), json!(false)),
+    ] {
+        assert_all_told(&client.request(event, bad).await.unwrap_err());
+        assert_eq!(client.request(event, good).await, Ok(answer), "{event}");
+    }
     assert_eq!(client.request("even-by-name", json!(3)).await.unwrap_err()["code"], "odd");
     assert_eq!(client.request("even-by-name", json!(4)).await, Ok(json!(4)));
     assert_eq!(client.request("line", json!({"count": 0})).await, Ok(json!(0)));
