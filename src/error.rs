@@ -162,8 +162,8 @@ impl<E: Into<Error>> IntoError for E {
 /// What `Display` says of an error, as the derive asks it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no text for people",
-    label = "no `Display`, and no `message`",
-    note = "write `impl std::fmt::Display for {Self}`, which `thiserror` does, or `message = \"…\"` beside each code"
+    label = "no `Display`",
+    note = "write `impl std::fmt::Display for {Self}`, which `thiserror` does; without it each code needs a `message = \"…\"`, and none is `logged`"
 )]
 #[doc(hidden)]
 pub trait HasMessage {

@@ -97,9 +97,10 @@ fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<Toke
     };
     // What is told by `Display` is told of the whole error.
     let (ty, has_message) = (&of.ty, quote_spanned!(of.ident.span()=> ::eventwire::HasMessage));
-    let told = message.as_ref().map_or_else(|| quote!(<#ty as #has_message>::text(error)), |text| quote!(#text));
+    let text = quote!(<#ty as #has_message>::text(error));
+    let told = message.as_ref().map_or_else(|| text.clone(), |message| quote!(#message));
     let whole = (message.is_none() || logged.is_some()).then(|| quote!(ref error @));
-    let log = logged.as_ref().map(|_| quote!(::eventwire::__private::log(#code, &<#ty as #has_message>::text(error));));
+    let log = logged.as_ref().map(|_| quote!(::eventwire::__private::log(#code, &#text);));
     let make = quote!(::eventwire::Error::new(#code, #told));
     let Some(details) = details else {
         return Ok(quote!(#whole #path { .. } => { #log #make }));
@@ -120,9 +121,7 @@ fn arm(of: &Whole<'_>, path: &Path, fields: &Fields, said: &Said) -> Result<Toke
             Ok(quote! {
                 #whole #path { #(#names: ref #bound),* } => {
                     #log
-                    #make.with_details(::eventwire::__private::object([
-                        #((#keys, #values)),*
-                    ]))
+                    #make.with_details(::eventwire::__private::object([#((#keys, #values)),*]))
                 }
             })
         }

@@ -8,4 +8,10 @@ enum BuyError {
     TooMany,
 }
 
+#[derive(EventError)]
+enum PayError {
+    #[error_code("internal", message = "try again later", logged)]
+    Database(String),
+}
+
 fn main() {}
