@@ -1,7 +1,7 @@
 //! What a room with history costs: its ring, and little more for each member that does not read.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use eventwire::{Config, History, Io};
 use serde_json::json;
@@ -15,16 +15,12 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const RING: usize = 4 * MIB;
 const MESSAGE: usize = 1000;
+
+/// Where it is set, a test is the server of the one that has started it.
 const SERVES: &str = "EVENTWIRE_TEST_SERVES";
 
 /// The server alone in its process: what it holds is its own, without the clients' share. It does what it is told, line by line.
-#[ignore = "is started by others"]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serves() {
-    if std::env::var(SERVES).is_err() {
-        return;
-    }
-    raise_file_limit();
+async fn serve() {
     let mut config = Config::default();
     config.write_timeout = DEADLINE * 60;
     let io = Io::builder().config(config).build().unwrap();
@@ -51,14 +47,9 @@ struct Process {
 }
 
 impl Process {
-    fn start() -> (Process, std::net::SocketAddr) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["memory::serves", "--exact", "--ignored", "--nocapture"])
-            .env(SERVES, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    /// The same test, as the server.
+    fn start(test: &str) -> (Process, std::net::SocketAddr) {
+        let mut child = again(test).env(SERVES, "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, said) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let mut process = Process { child, orders, said };
         let address = process.hear("address ").parse().unwrap();
@@ -95,9 +86,12 @@ impl Drop for Process {
     }
 }
 
-async fn costs_its_ring(members: usize, deaf: usize, bytes: usize) {
+async fn costs_its_ring(test: &str, members: usize, deaf: usize, bytes: usize) {
     raise_file_limit();
-    let (mut server, address) = Process::start();
+    if std::env::var_os(SERVES).is_some() {
+        return serve().await;
+    }
+    let (mut server, address) = Process::start(test);
     let (mut reading, mut stuck) = (Vec::new(), Vec::new());
     for n in 0..members {
         if n < deaf {
@@ -172,11 +166,12 @@ async fn costs_its_ring(members: usize, deaf: usize, bytes: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_of_200_costs_its_ring_and_little_for_20_that_never_read() {
-    costs_its_ring(200, 20, 7 * MIB).await;
+    costs_its_ring("memory::a_room_of_200_costs_its_ring_and_little_for_20_that_never_read", 200, 20, 7 * MIB).await;
 }
 
 #[ignore = "takes a minute"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_of_1000_costs_its_ring_and_little_for_100_that_never_read() {
-    costs_its_ring(1000, 100, 40 * MIB).await;
+    costs_its_ring("memory::a_room_of_1000_costs_its_ring_and_little_for_100_that_never_read", 1000, 100, 40 * MIB)
+        .await;
 }

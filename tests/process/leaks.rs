@@ -1,6 +1,5 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
-use std::process::Stdio;
 use std::time::Instant;
 
 use eventwire::Pace;
@@ -9,32 +8,13 @@ use eventwire::process::{Command, Settings, Signal};
 use crate::support::*;
 use crate::watch::*;
 
-#[test]
-fn nothing_is_left_of_what_has_run() {
-    alone("leaks::of_each_kind");
-}
-
-#[test]
-fn nothing_is_left_of_200_started_and_ended_at_random() {
-    alone("leaks::at_random");
-}
-
-/// The counts hold for a whole program, so that a test of them is run alone, in one of its own.
-fn alone(test: &str) {
-    let alone = ["--ignored", "--exact", test, "--nocapture", "--test-threads=1"];
-    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
-    let program = program.args(alone).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut program = program.spawn().unwrap();
-    // As long as this is held, who reads the program's own input waits for ever.
-    let _input = program.stdin.take();
-    let output = program.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
-}
-
 #[tokio::test]
-#[ignore = "run by `nothing_is_left_of_what_has_run`"]
+async fn nothing_is_left_of_what_has_run() {
+    if is_alone("leaks::nothing_is_left_of_what_has_run") {
+        of_each_kind().await;
+    }
+}
+
 async fn of_each_kind() {
     let (server, processes) = start(Settings::default().drain(ms(20)).pause(Pace::slowest(1 << 20))).await;
     // What is made once, such as the pipe by which signals come, is made now.
@@ -81,7 +61,12 @@ fn random(below: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run by `nothing_is_left_of_200_started_and_ended_at_random`"]
+async fn nothing_is_left_of_200_started_and_ended_at_random() {
+    if is_alone("leaks::nothing_is_left_of_200_started_and_ended_at_random") {
+        at_random().await;
+    }
+}
+
 async fn at_random() {
     const LINES: [&str; 8] = [
         "true",

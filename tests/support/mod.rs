@@ -434,6 +434,7 @@ impl Client {
     }
 }
 
+mod alone;
 mod program;
-#[allow(unused_imports)]
+pub use alone::*;
 pub use program::*;
