@@ -36,6 +36,10 @@ async fn serve() {
             io.to("log").emit("n", &data).await.unwrap();
             tokio::task::yield_now().await;
         }
+        // The first of all, so that each member has begun before it may be overtaken.
+        if io.room("log").last_seq() == messages {
+            settled(|| io.stats().bytes_out).await;
+        }
         println!("published {}", io.room("log").last_seq());
     }
 }
@@ -123,7 +127,8 @@ async fn costs_its_ring(test: &str, members: usize, deaf: usize, bytes: usize) {
             })
         })
         .collect();
-    let (mut most, mut last) = (0, 0);
+    let mut last = tokio::task::block_in_place(|| server.publish(100));
+    let mut most = server.resident();
     while last < messages {
         last = tokio::task::block_in_place(|| server.publish(500.min(messages - last)));
         most = most.max(server.resident());
@@ -145,7 +150,7 @@ async fn costs_its_ring(test: &str, members: usize, deaf: usize, bytes: usize) {
     // The ring, the blocks that its oldest frames share with some that are gone, and what the allocator keeps; for one that is stuck a
     // turn of the writer's and the blocks that it lies in. That is far from a ring for each.
     assert!(grown < 3 * RING + deaf * 192 * KIB, "{grown}");
-    // Those that are stuck are members still: they lag, and go on when they read.
+    // Those that are stuck are members still: they lag, and when they read they are told what they have missed and go on.
     let mut late = stuck.pop().unwrap();
     let mut follower = Follower { room: "log".into(), next: Some(1), ..Follower::default() };
     let frame = late.next().await;
@@ -161,7 +166,7 @@ async fn costs_its_ring(test: &str, members: usize, deaf: usize, bytes: usize) {
             break;
         }
     }
-    assert_eq!(follower.gaps.len(), 1, "{:?}", follower.gaps);
+    assert!(!follower.gaps.is_empty(), "more was published than is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

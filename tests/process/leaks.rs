@@ -1,7 +1,5 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
-use std::time::Instant;
-
 use eventwire::Pace;
 use eventwire::process::{Command, Settings, Signal};
 
@@ -22,7 +20,7 @@ async fn of_each_kind() {
     server.client().await.close().await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
     until("no child is left", || children().is_empty()).await;
-    let before = settled().await;
+    let before = held().await;
 
     for round in 0..10 {
         let mut viewer = server.client_in("process:seq").await;
@@ -49,7 +47,7 @@ async fn of_each_kind() {
 
     until("no child is left, and no zombie", || children().is_empty()).await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
-    assert_eq!(settled().await, before, "descriptors and tasks");
+    assert_eq!(held().await, before, "descriptors and tasks");
     assert_eq!(server.io.rooms_list().len(), 0);
     assert_eq!(processes.list().len(), 9, "one of each id");
 }
@@ -82,7 +80,7 @@ async fn at_random() {
     let (server, processes) = start(Settings::default().drain(ms(20)).max_running(201)).await;
     processes.spawn("first", sh("true")).unwrap().ended().await;
     until("no child is left", || children().is_empty()).await;
-    let before = settled().await;
+    let before = held().await;
 
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(16));
     let runs = (0..200).map(|n| {
@@ -111,27 +109,15 @@ async fn at_random() {
     server.io.shutdown(ms(2000)).await;
     within("all have ended", processes.all_ended()).await;
     until("no child is left, and no zombie", || children().is_empty()).await;
-    let after = settled().await;
+    let after = held().await;
     // The server's own task and socket have ended too.
     assert!(after.0 < before.0 && after.1 < before.1, "descriptors and tasks: {after:?}, {before:?} before");
 }
 
-/// How many descriptors and tasks there are, once that has not changed for a while.
-async fn settled() -> (usize, usize) {
-    let now = || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks());
-    let (mut last, mut since) = (now(), Instant::now());
-    until("nothing changes", || {
-        if now() != last {
-            (last, since) = (now(), Instant::now());
-        }
-        since.elapsed() > ms(1000)
-    })
-    .await;
-    last
-}
-
-fn tasks() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+/// How many descriptors and tasks there are, once that has not changed for as long as a closed connection may linger.
+async fn held() -> (usize, usize) {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    settled_for(ms(1000), || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks())).await
 }
 
 /// Whose parent this is, zombies among them.
