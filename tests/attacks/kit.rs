@@ -130,18 +130,3 @@ pub async fn let_in(address: SocketAddr, line: &str, headers: &[(&str, &str)]) -
 }
 
 pub const WS: &str = "GET /ws HTTP/1.1";
-
-/// Waits until a number that rises stands still, for a quarter of a second, and returns it.
-pub async fn settled(mut number: impl FnMut() -> u64) -> u64 {
-    let (mut last, mut since) = (number(), tokio::time::Instant::now());
-    let deadline = since + DEADLINE;
-    while since.elapsed() < std::time::Duration::from_millis(250) {
-        assert!(tokio::time::Instant::now() < deadline, "within {DEADLINE:?}: it stands still");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        let now = number();
-        if now != last {
-            (last, since) = (now, tokio::time::Instant::now());
-        }
-    }
-    last
-}

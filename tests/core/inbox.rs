@@ -46,13 +46,7 @@ fn send_all(raw: Raw, events: u32, bytes: usize) -> tokio::task::JoinHandle<Raw>
 async fn paused(server: &Server, at_least: u64) -> u64 {
     let read = || server.io.stats().messages_in;
     until("enough is read", || read() >= at_least).await;
-    let (mut before, mut same) = (read(), 0);
-    while same < 10 {
-        sleep(Duration::from_millis(10)).await;
-        same = if read() == before { same + 1 } else { 0 };
-        before = read();
-    }
-    before
+    settled(read).await
 }
 
 #[tokio::test]

@@ -88,23 +88,6 @@ pub fn mixed(n: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Runs a test in a process of its own, where descriptors, tasks and memory can be counted: other
-/// tests have theirs in this one. `true`: this is that process.
-pub fn is_alone(test: &str) -> bool {
-    const ALONE: &str = "EVENTWIRE_TEST_ALONE";
-    if std::env::var(ALONE).is_ok_and(|name| name == test) {
-        return true;
-    }
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--include-ignored", "--nocapture"])
-        .env(ALONE, test)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{test}, alone: {text}");
-    false
-}
-
 /// As many descriptors as the system allows.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};

@@ -163,17 +163,42 @@ async fn a_room_that_nobody_needs_any_more_is_gone_and_another_life_follows() {
     assert_eq!((server.io.stats().members, server.io.rooms_list().len()), (0, 0));
 }
 
-#[tokio::test]
-async fn a_client_that_comes_and_goes_leaves_so_many_rooms_behind_and_no_more() {
-    let server = server(History::default()).await;
-    let mut client = server.client().await;
-    for round in 0..6 {
+/// Comes into rooms in which nothing was said and leaves them, a thousand at a time.
+async fn leave_behind(client: &mut Client, rounds: u64) {
+    for round in 0..rounds {
         let rooms: Vec<String> = (0..1000).map(|n| format!("log:{round}-{n}")).collect();
         client.request("subscribe", json!(rooms)).await.unwrap();
         client.request("unsubscribe", json!(rooms)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_and_goes_leaves_so_many_rooms_behind_and_no_more() {
+    let server = server(History::default()).await;
+    let mut client = server.client().await;
+    leave_behind(&mut client, 6).await;
     assert_eq!(server.io.stats().logs, 4096, "nothing was said in them");
     assert!(server.io.room("log:5-999").epoch().is_some() && server.io.room("log:0-0").epoch().is_none());
+}
+
+#[tokio::test]
+async fn a_room_that_was_left_behind_and_is_needed_again_is_not_forgotten_for_others() {
+    let server = server(History::default()).await;
+    let (mut client, mut member) = (server.client().await, server.client().await);
+    let rooms = json!(["log:member", "log:message", "log:nobody"]);
+    client.request("subscribe", rooms.clone()).await.unwrap();
+    client.request("unsubscribe", rooms).await.unwrap();
+    // These were the first to be left.
+    let epoch = |room: &str| server.io.room(room).epoch();
+    let before = [epoch("log:member"), epoch("log:message")];
+    member.request("subscribe", json!("log:member")).await.unwrap();
+    server.io.to("log:message").emit("n", 1).await.unwrap();
+    leave_behind(&mut client, 5).await;
+    assert_eq!(epoch("log:nobody"), None, "so many were left after it");
+    assert_eq!([epoch("log:member"), epoch("log:message")], before);
+    assert_eq!(server.io.room("log:message").last_seq(), 1);
+    assert_eq!(server.io.to("log:member").emit("n", 2).await, Ok(1));
+    assert_eq!(member.next().await, json!({"event": "n", "room": "log:member", "seq": 1, "data": 2}));
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ async fn the_list_tells_all_that_run_and_how_they_stand() {
 
 #[tokio::test]
 async fn those_that_ended_first_are_forgotten_first() {
-    let (_server, processes) = start(Settings::default().keep_ended(2)).await;
+    let (server, processes) = start(Settings::default().keep_ended(2)).await;
     processes.status("runs", Status::Running).await.unwrap();
     // `c` begins first and ends last.
     processes.status("c", Status::Running).await.unwrap();
@@ -152,6 +152,8 @@ async fn those_that_ended_first_are_forgotten_first() {
         list.into_iter().map(|info| info.process_id).collect::<BTreeSet<_>>()
     };
     assert_eq!(ids(&processes), BTreeSet::from(["runs", "b", "c"].map(String::from)), "what runs is always listed");
+    let kept = |id: &str| server.io.room(&format!("process:{id}")).last_seq() > 0;
+    assert_eq!(["runs", "a", "b", "c"].map(kept), [true, false, true, true], "and its output with it");
     let none = start(Settings::default().keep_ended(0)).await.1;
     none.spawn("p", sh("true")).unwrap().ended().await;
     assert!(none.spawn("p", sh("true").cwd("/no/such/place")).is_err());

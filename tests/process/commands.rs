@@ -143,13 +143,8 @@ async fn a_pause_can_be_a_commands_own() {
     let pace = Pace::slowest(64 * 1024).at_most(DEADLINE);
     let run = processes.spawn("p", Command::new("seq").args(["1", "1000000"]).pause(pace)).unwrap();
     // Nothing is read, and it does not end: its output is much more than what all buffers hold.
-    let mut known = u64::MAX;
-    until("the process is paused", || {
-        let before = std::mem::replace(&mut known, processes.list()[0].bytes);
-        std::thread::sleep(ms(50));
-        known > 0 && before == known
-    })
-    .await;
+    until("it prints", || processes.list()[0].bytes > 0).await;
+    let known = settled(|| processes.list()[0].bytes).await;
     assert_eq!(processes.list()[0].status, Status::Running, "{known} bytes");
     let seen = Seen::whole(&mut viewer, "p").await;
     assert_same(&seen.stdout(), &truth("seq 1 1000000"));

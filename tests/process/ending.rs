@@ -55,13 +55,16 @@ async fn what_is_left_behind_goes_on_printing_and_nobody_is_sent_it() {
     let (server, processes) = start(Settings::default().drain(ms(50))).await;
     let mut viewer = server.client_in("process:p").await;
     let folder = Folder::new();
-    let file = folder.file("printed");
+    let (file, go) = (folder.file("printed"), folder.file("go"));
     // Many times what a pipe holds, to both outputs. Neither stands still, nor is ended by a pipe without a reader.
     let prints = "head -c 1000000 /dev/zero && head -c 1000000 /dev/zero >&2";
-    let line = format!("(sleep 1; {prints} && echo yes > {}; sleep 1000) & echo hi", file.display());
+    // None of it before the end has been told.
+    let waits = format!("until [ -e {} ]; do sleep 0.01; done", go.display());
+    let line = format!("({waits}; {prints} && echo yes > {}; sleep 1000) & echo hi", file.display());
     processes.spawn("p", sh(line)).unwrap();
     let seen = Seen::whole(&mut viewer, "p").await;
     assert_eq!((&seen.last()["drained"], seen.out_text().as_str()), (&false.into(), "hi\n"));
+    std::fs::write(&go, "").unwrap();
     until("all is printed", || std::fs::read_to_string(&file).is_ok_and(|text| text == "yes\n")).await;
     viewer.expect_nothing().await;
     assert_eq!(processes.list()[0].bytes, 3);

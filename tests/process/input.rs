@@ -38,9 +38,11 @@ async fn eight_mebibytes_through_a_process() {
     let bytes: Vec<u8> = (0..8 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for piece in bytes.chunks(100_000) {
         // Whoever is told that the queue is full comes again.
-        while processes.input("p", piece) == Err(ProcessError::InputFull) {
-            tokio::time::sleep(ms(1)).await;
-        }
+        until("there is room", || match processes.input("p", piece) {
+            Err(ProcessError::InputFull) => false,
+            taken => taken == Ok(()) || panic!("{taken:?}"),
+        })
+        .await;
     }
     processes.close_input("p").unwrap();
     let folder = Folder::new();

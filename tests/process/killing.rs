@@ -74,9 +74,10 @@ async fn who_ignores_sigterm_is_killed_after_the_grace() {
 async fn the_children_end_with_it() {
     // The last one ignores SIGTERM, while the shell honours it at once.
     let line = "sleep 1000 & echo $!; sh -c 'sleep 1000 & echo $!; wait' & echo $!; \
-        (trap '' TERM; exec sleep 1000) & echo $!; echo $$; sleep 0.1; echo ready; wait";
-    let ready = Ready::new(line).await;
-    assert_eq!(ready.seen.pids().len(), 5);
+        (trap '' TERM; exec sleep 1000) & echo $!; echo $$; echo ready; wait";
+    let mut ready = Ready::new(line).await;
+    ready.seen.until_named(&mut ready.viewer, "p", 5).await;
+    until_asleep(&ready.seen.pids(), 3).await;
     assert!(ready.seen.pids().iter().all(|&pid| is_alive(pid)));
     let begun = Instant::now();
     ready.processes.kill("p", ms(300)).unwrap();
@@ -99,8 +100,9 @@ async fn children_get_the_grace_too() {
 #[tokio::test]
 async fn children_without_an_output_end_with_it() {
     // Nothing of them shows in the pipes.
-    let line = "(trap '' TERM; exec sleep 1000) >/dev/null 2>&1 & echo $!; echo $$; sleep 0.1; echo ready; wait";
+    let line = "(trap '' TERM; exec sleep 1000) >/dev/null 2>&1 & echo $!; echo $$; echo ready; wait";
     let ready = Ready::new(line).await;
+    until_asleep(&ready.seen.pids(), 1).await;
     ready.processes.kill("p", ms(100)).unwrap();
     ready.ended().await;
 }

@@ -1,40 +1,18 @@
 //! Nothing is left: no zombie, no descriptor, no task, no room.
 
-use std::process::Stdio;
-use std::time::Instant;
-
 use eventwire::Pace;
 use eventwire::process::{Command, Settings, Signal};
 
 use crate::support::*;
 use crate::watch::*;
 
-#[test]
-fn nothing_is_left_of_what_has_run() {
-    alone("leaks::of_each_kind");
-}
-
-#[test]
-fn nothing_is_left_of_200_started_and_ended_at_random() {
-    alone("leaks::at_random");
-}
-
-/// The counts hold for a whole program, so that a test of them is run alone, in one of its own.
-fn alone(test: &str) {
-    let alone = ["--ignored", "--exact", test, "--nocapture", "--test-threads=1"];
-    let mut program = std::process::Command::new(std::env::current_exe().unwrap());
-    let program = program.args(alone).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut program = program.spawn().unwrap();
-    // As long as this is held, who reads the program's own input waits for ever.
-    let _input = program.stdin.take();
-    let output = program.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{errors}");
-}
-
 #[tokio::test]
-#[ignore = "run by `nothing_is_left_of_what_has_run`"]
+async fn nothing_is_left_of_what_has_run() {
+    if is_alone("leaks::nothing_is_left_of_what_has_run") {
+        of_each_kind().await;
+    }
+}
+
 async fn of_each_kind() {
     let (server, processes) = start(Settings::default().drain(ms(20)).pause(Pace::slowest(1 << 20))).await;
     // What is made once, such as the pipe by which signals come, is made now.
@@ -42,7 +20,7 @@ async fn of_each_kind() {
     server.client().await.close().await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
     until("no child is left", || children().is_empty()).await;
-    let before = settled().await;
+    let before = held().await;
 
     for round in 0..10 {
         let mut viewer = server.client_in("process:seq").await;
@@ -69,7 +47,7 @@ async fn of_each_kind() {
 
     until("no child is left, and no zombie", || children().is_empty()).await;
     until("nobody is left", || server.io.stats().sockets == 0).await;
-    assert_eq!(settled().await, before, "descriptors and tasks");
+    assert_eq!(held().await, before, "descriptors and tasks");
     assert_eq!(server.io.rooms_list().len(), 0);
     assert_eq!(processes.list().len(), 9, "one of each id");
 }
@@ -81,7 +59,12 @@ fn random(below: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "run by `nothing_is_left_of_200_started_and_ended_at_random`"]
+async fn nothing_is_left_of_200_started_and_ended_at_random() {
+    if is_alone("leaks::nothing_is_left_of_200_started_and_ended_at_random") {
+        at_random().await;
+    }
+}
+
 async fn at_random() {
     const LINES: [&str; 8] = [
         "true",
@@ -97,7 +80,7 @@ async fn at_random() {
     let (server, processes) = start(Settings::default().drain(ms(20)).max_running(201)).await;
     processes.spawn("first", sh("true")).unwrap().ended().await;
     until("no child is left", || children().is_empty()).await;
-    let before = settled().await;
+    let before = held().await;
 
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(16));
     let runs = (0..200).map(|n| {
@@ -126,27 +109,15 @@ async fn at_random() {
     server.io.shutdown(ms(2000)).await;
     within("all have ended", processes.all_ended()).await;
     until("no child is left, and no zombie", || children().is_empty()).await;
-    let after = settled().await;
+    let after = held().await;
     // The server's own task and socket have ended too.
     assert!(after.0 < before.0 && after.1 < before.1, "descriptors and tasks: {after:?}, {before:?} before");
 }
 
-/// How many descriptors and tasks there are, once that has not changed for a while.
-async fn settled() -> (usize, usize) {
-    let now = || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks());
-    let (mut last, mut since) = (now(), Instant::now());
-    until("nothing changes", || {
-        if now() != last {
-            (last, since) = (now(), Instant::now());
-        }
-        since.elapsed() > ms(1000)
-    })
-    .await;
-    last
-}
-
-fn tasks() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+/// How many descriptors and tasks there are, once that has not changed for as long as a closed connection may linger.
+async fn held() -> (usize, usize) {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    settled_for(ms(1000), || (std::fs::read_dir("/proc/self/fd").unwrap().count(), tasks())).await
 }
 
 /// Whose parent this is, zombies among them.

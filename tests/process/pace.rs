@@ -75,13 +75,8 @@ async fn with_a_pause_a_viewer_that_is_slow_at_first_loses_nothing() {
     fill(&server).await;
     let run = processes.spawn("p", Command::new("seq").args(["1", "300000"])).unwrap();
     // It reads nothing, so the process is held up: what its pipe takes is much less than it has to say.
-    let mut known = u64::MAX;
-    until("the process is paused", || {
-        let before = std::mem::replace(&mut known, processes.list()[0].bytes);
-        std::thread::sleep(ms(50));
-        known > 0 && before == known
-    })
-    .await;
+    until("it prints", || processes.list()[0].bytes > 0).await;
+    let known = settled(|| processes.list()[0].bytes).await;
     assert!(known < 1_000_000, "{known} bytes were read of it though nobody took them");
     assert_eq!(processes.list()[0].status, Status::Running);
 

@@ -16,7 +16,7 @@ const JOBS: &str = "\
     (setsid sh -c 'echo $$; exec sleep 1000 2>/dev/null' & )
     (trap '' TERM; exec sleep 1000) & echo $!
     env -i setsid sleep 1000 > /dev/null 2>&1 & echo $!
-    sleep 0.2; echo $$; echo ready";
+    echo $$";
 
 /// How many of them there are, the shell among them.
 const COUNT: usize = 7;
@@ -38,8 +38,9 @@ impl Ready {
         let mut viewer = server.client_in("process:p").await;
         processes.spawn("p", command).unwrap();
         let mut seen = Seen::default();
-        seen.until_printed(&mut viewer, "p", "ready\n").await;
-        assert_eq!(seen.pids().len(), COUNT, "{seen:?}");
+        seen.until_named(&mut viewer, "p", COUNT).await;
+        // By then each is in its session, and ignores what it is to ignore.
+        until_asleep(&seen.pids(), COUNT - 1).await;
         assert!(seen.pids().iter().all(|&pid| is_alive(pid)), "{seen:?}");
         Ready { server, processes, viewer, seen }
     }
@@ -117,10 +118,13 @@ async fn what_is_left_behind_lives_on_until_it_is_killed_or_the_server_ends() {
 async fn who_was_left_behind_and_ends_is_no_zombie() {
     let (server, processes) = start(Settings::default()).await;
     let mut viewer = server.client_in("process:p").await;
-    let line = "setsid sh -c 'echo $$; sleep 2' >&2 & sleep 0.1; echo ready";
-    processes.spawn("p", sh(line)).unwrap();
-    let seen = Seen::whole(&mut viewer, "p").await;
-    let orphan = String::from_utf8(seen.stderr()).unwrap().trim().parse().unwrap();
+    let folder = Folder::new();
+    let file = folder.file("pid");
+    let line = "setsid sh -c 'echo $$ > FILE; sleep 2' & until [ -s FILE ]; do sleep 0.01; done";
+    processes.spawn("p", sh(line.replace("FILE", &file.display().to_string()))).unwrap();
+    Seen::whole(&mut viewer, "p").await;
+    let orphan = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    assert!(state_and_parent(orphan).is_some(), "it is left behind");
     until("it is gone, and awaited", || state_and_parent(orphan).is_none()).await;
 }
 
@@ -139,13 +143,13 @@ async fn those_who_multiply_are_all_killed() {
     processes.spawn("p", sh(line)).unwrap();
     let mut seen = Seen::default();
     seen.until_printed(&mut viewer, "p", "ready\n").await;
-    tokio::time::sleep(ms(150)).await;
+    // Each that has ended left one that sleeps.
+    until("there have been many", || of_run(&seen.run).len() > 12).await;
     processes.kill("p", ms(50)).unwrap();
     let seen = seen.rest(&mut viewer, "p").await;
     assert_eq!(seen.last()["status"], "killed");
     assert_eq!(of_run(&seen.run), Vec::<i32>::new());
-    tokio::time::sleep(ms(100)).await;
-    assert_eq!(of_run(&seen.run), Vec::<i32>::new(), "nor does anybody come after");
+    assert_eq!(settled(|| of_run(&seen.run)).await, Vec::<i32>::new(), "nor does anybody come after");
 }
 
 fn has_environment(pid: i32) -> bool {

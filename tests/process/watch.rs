@@ -79,6 +79,14 @@ impl Seen {
         }
     }
 
+    /// Reads until so many process ids have been printed.
+    pub(crate) async fn until_named(&mut self, client: &mut Client, id: &str, count: usize) {
+        while self.pids().len() < count {
+            assert!(!self.is_over(), "it ended without naming {count}: {self:?}");
+            self.take(client, id).await;
+        }
+    }
+
     /// Reads what is left of the run.
     pub(crate) async fn rest(mut self, client: &mut Client, id: &str) -> Seen {
         while !self.is_over() {
@@ -201,6 +209,12 @@ impl Seen {
     pub(crate) fn pids(&self) -> Vec<i32> {
         self.out_text().lines().filter_map(|line| line.parse().ok()).collect()
     }
+}
+
+/// Waits until so many of them have become `sleep`, with all that they do before.
+pub(crate) async fn until_asleep(pids: &[i32], count: usize) {
+    let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    until("they sleep", || pids.iter().filter(|pid| name(pid) == "sleep\n").count() == count).await;
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {

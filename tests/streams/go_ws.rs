@@ -7,7 +7,7 @@ use std::time::Duration;
 use eventwire::process::Command;
 use eventwire::{Io, dialects};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::dice::{Dice, SEED, seed};
 use crate::play::Folder;
@@ -18,6 +18,7 @@ use crate::viewer::Viewer;
 use crate::wire::{Cut, Wire};
 
 const LINES: u64 = 200_000;
+const LIMIT: Duration = Duration::from_secs(120);
 
 struct Page {
     wire: Wire,
@@ -76,7 +77,8 @@ impl Page {
 #[test]
 fn pages_get_each_line_once_among_viewers_that_speak_json() {
     let seed = seed();
-    if let Err(error) = run(pages(seed)) {
+    let limited = async { timeout(LIMIT, pages(seed)).await.unwrap_or_else(|_| Err(format!("not within {LIMIT:?}"))) };
+    if let Err(error) = run(limited) {
         panic!("{error} ({SEED}={seed})");
     }
 }

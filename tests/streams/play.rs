@@ -132,7 +132,8 @@ impl Case {
             Ok::<_, String>(())
         };
         timeout(self.limit, all).await.map_err(|_| format!("not within {:?}: {:?}", self.limit, stage.far()))??;
-        feeding.await.map_err(|error| error.to_string())?;
+        let fed = timeout(self.limit, feeding).await.map_err(|_| format!("not fed within {:?}", self.limit))?;
+        fed.map_err(|error| error.to_string())?;
         let status = process.ended().await;
         if status != Status::Exited(0) {
             return Err(format!("it ended as {status:?}"));

@@ -36,6 +36,27 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a value stands still, for a quarter of a second, and returns it: how one waits for what has no end by which it
+/// could be told, such as that a peer takes no more.
+pub async fn settled<T: PartialEq>(value: impl FnMut() -> T) -> T {
+    settled_for(Duration::from_millis(250), value).await
+}
+
+/// The same where it has to stand still for longer.
+pub async fn settled_for<T: PartialEq>(time: Duration, mut value: impl FnMut() -> T) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    let (mut last, mut since) = (value(), Instant::now());
+    while since.elapsed() < time {
+        assert!(Instant::now() < deadline, "within {DEADLINE:?}: it stands still");
+        sleep(Duration::from_millis(5)).await;
+        let now = value();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    last
+}
+
 /// An `Io` that listens on port 0.
 pub struct Server {
     pub io: Io,
@@ -434,6 +455,7 @@ impl Client {
     }
 }
 
+mod alone;
 mod program;
-#[allow(unused_imports)]
+pub use alone::*;
 pub use program::*;

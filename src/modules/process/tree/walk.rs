@@ -190,3 +190,22 @@ impl Member {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+
+    #[test]
+    fn the_number_of_a_leader_is_nobodys_once_it_was_awaited_and_its_group_is_empty() {
+        let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let mut walk = Walk::new("a run of which nobody has the mark", Some(child.id()));
+        assert_eq!(walk.look(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(walk.look(), 0);
+        assert!(walk.leader.is_some(), "as far as is known, somebody still waits for it");
+        walk.leader_is_gone();
+        assert_eq!((walk.look(), walk.leader), (0, None), "it may be another's from here on");
+    }
+}
