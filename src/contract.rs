@@ -113,7 +113,9 @@ fn millis<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resul
 pub(crate) struct Heard {
     pub(crate) name: Box<str>,
     payload: &'static str,
-    ack: OnceLock<&'static str>,
+    ack: Option<&'static str>,
+    /// Where the handler's type does not tell it.
+    told: OnceLock<&'static str>,
     /// As they were last set, by whichever of the listeners that share this.
     pub(crate) options: Options,
 }
@@ -132,17 +134,12 @@ impl Heard {
                 "this is an event that clients send; sockets come and go by `on_connect` and `on_disconnect`"
             );
         }
-        let ack = ack.map_or_else(OnceLock::new, OnceLock::from);
-        Heard { name: name.into(), payload, ack, options: Options::default() }
-    }
-
-    fn ack(&self) -> Option<&'static str> {
-        self.ack.get().copied()
+        Heard { name: name.into(), payload, ack, told: OnceLock::new(), options: Options::default() }
     }
 
     /// Tells what is answered, where that was not known.
     pub(crate) fn answers(&self, ack: &'static str) {
-        let _is_told_already = self.ack.set(ack);
+        let _is_told_already = self.told.set(ack);
     }
 
     pub(crate) fn info(&self, options: &Options) -> EventInfo {
@@ -150,7 +147,7 @@ impl Heard {
             name: self.name.to_string(),
             direction: Direction::FromClient,
             payload: self.payload,
-            ack: self.ack(),
+            ack: self.ack.or(self.told.get().copied()),
             concurrent: options.concurrent().unwrap_or(0),
             timeout: options.timeout(),
         }
@@ -206,7 +203,7 @@ impl Known {
     /// # Panics
     /// When the name cannot be an event's.
     pub(crate) fn of_socket(&self, name: &str, types: Types) -> Arc<Heard> {
-        let is_it = |heard: &&Arc<Heard>| (heard.payload, heard.ack()) == types;
+        let is_it = |heard: &&Arc<Heard>| (heard.payload, heard.ack) == types;
         {
             let known = self.of_sockets.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(heard) = known.get(name).and_then(|known| known.iter().find(is_it)) {

@@ -104,10 +104,17 @@ impl ListenerId {
         self
     }
 
-    /// What a handler answers that makes an [`Answer`](crate::Answer), for [`Io::events`](crate::Io::events). A gateway's do.
-    #[doc(hidden)]
-    pub fn answers(self, ack: Option<&'static str>) -> ListenerId {
-        if let Some((listener, ack)) = self.listener.upgrade().zip(ack) {
+    /// Tells the type of what a handler answers that makes an [`Answer`](crate::Answer), for [`Io::events`](crate::Io::events). Where
+    /// the handler's own type tells it, that holds. A gateway's handlers are registered so.
+    ///
+    /// ```
+    /// # use eventwire::{Answer, Io, Socket};
+    /// let io = Io::new();
+    /// io.on::<u8>("double", |_: Socket, n| async move { Answer::value(&(n * 2)) }).answers("u8");
+    /// assert_eq!(io.events().events[0].ack, Some("u8"));
+    /// ```
+    pub fn answers(self, ack: impl Into<Option<&'static str>>) -> ListenerId {
+        if let Some((listener, ack)) = self.listener.upgrade().zip(ack.into()) {
             listener.event.iter().for_each(|heard| heard.answers(ack));
         }
         self

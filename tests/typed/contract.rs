@@ -95,13 +95,15 @@ async fn what_sockets_listen_to_is_known_once() {
     server.io.on_connect(|socket: Socket| async move {
         socket.on::<u8>("own", async |_, n| n).concurrent(4);
         socket.on_event(async |_: Socket, _: Say| Vec::new());
+        socket.on::<u8>("by-hand", async |_, n| Answer::value(&n)).answers("u8");
     });
     let mut clients = server.clients(3).await;
     for client in &mut clients {
         assert_eq!(client.request("own", json!(1)).await, Ok(json!(1)));
     }
     let contract = server.io.events();
-    assert_eq!(contract.events.len(), 2);
+    assert_eq!(contract.events.len(), 3);
+    assert_eq!(find(&contract, "by-hand", Direction::FromClient).ack, Some("u8"));
     let own = find(&contract, "own", Direction::FromClient);
     assert_eq!((own.payload, own.ack, own.concurrent), ("u8", Some("u8"), 4));
     // It is still known when they are gone.
@@ -120,7 +122,7 @@ async fn what_sockets_listen_to_is_known_once() {
     // The same name with another payload is another entry.
     let _client = server.client().await;
     server.io.sockets()[0].on::<String>("own", async |_, text| text);
-    assert_eq!(names(&server.io), ["own", "own", "say"]);
+    assert_eq!(names(&server.io), ["by-hand", "own", "own", "say"]);
 }
 
 #[tokio::test]
