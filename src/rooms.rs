@@ -44,6 +44,8 @@ pub(crate) struct RoomState {
     pub(crate) memories: Memories,
     /// What it remembers, where a rule says that it does.
     pub(crate) log: Option<Box<Log>>,
+    /// Whether it is among those that are kept with neither members nor messages: one that is left again has its place there.
+    is_kept_silent: bool,
     /// Taken out of the map; whoever still holds it looks again.
     dead: bool,
 }
@@ -185,9 +187,11 @@ impl Rooms {
             |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_forgotten());
         let looks_over = is_over(&state);
         let is_silent = state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0);
+        let is_to_be_kept = is_silent && !state.is_kept_silent;
+        state.is_kept_silent |= is_to_be_kept;
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
-        if is_silent {
+        if is_to_be_kept {
             self.keep_silent(room);
         }
         looks_over && self.take_out(room, is_over)
@@ -201,6 +205,7 @@ impl Rooms {
             (silent.len() > MAX_SILENT).then(|| silent.pop_front()).flatten().and_then(|room| room.upgrade())
         };
         if let Some(oldest) = oldest {
+            oldest.lock().is_kept_silent = false;
             self.take_out(&oldest, |state| {
                 state.members.is_empty() && state.log.as_ref().is_some_and(|log| log.last() == 0)
             });

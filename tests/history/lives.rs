@@ -201,6 +201,25 @@ async fn a_room_that_was_left_behind_and_is_needed_again_is_not_forgotten_for_ot
     assert_eq!(member.next().await, json!({"event": "n", "room": "log:member", "seq": 1, "data": 2}));
 }
 
+/// Else one client that comes and goes would push out what others left.
+#[tokio::test]
+async fn a_room_that_is_left_many_times_has_one_place() {
+    let server = server(History::default()).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    other.request("subscribe", json!("log:other")).await.unwrap();
+    other.request("unsubscribe", json!("log:other")).await.unwrap();
+    let epoch = server.io.room("log:other").epoch();
+    assert!(epoch.is_some());
+    let socket = server.io.socket(client.id.parse().unwrap()).unwrap();
+    for _ in 0..5000 {
+        socket.join("log:again").await.unwrap();
+        socket.leave("log:again");
+    }
+    assert_eq!(server.io.room("log:other").epoch(), epoch);
+    assert_eq!(server.io.stats().logs, 2);
+    client.expect_nothing().await;
+}
+
 #[tokio::test]
 async fn who_lost_its_connection_before_the_first_message_finds_the_same_room() {
     let server = server(History::default()).await;
