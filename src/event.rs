@@ -48,7 +48,8 @@ pub trait Event {
     type Ack;
 
     /// Whether a payload that could be read may be handled: asked by `on_event`, `on_events` and gateways before the handler is called. The
-    /// derive's `validate` writes it. Under a name of one's choosing, `on::<T>("name", …)` knows nothing of it.
+    /// derive's `validate` writes it. Under a name of one's choosing, `on::<T>("name", …)` knows nothing of it, but for
+    /// [`check_payload!`](crate::check_payload) in the handler.
     ///
     /// # Errors
     /// What the peer is answered. The code `invalid_payload`, with the path in `details`, is what it expects.
@@ -85,7 +86,7 @@ pub trait Event {
     where
         Self: Sized,
     {
-        answer.into_ack()
+        answer.into_answer()
     }
 }
 
@@ -200,8 +201,7 @@ impl EventType {
     note = "return `{A}` (which `#[derive(IntoAck)]` allows for a type of your own), `Result<{A}, E>` or `Ack<{A}>`, or name another `ack` in `#[event(…)]`"
 )]
 pub trait AckFor<A>: IntoAck {
-    /// What a gateway calls, for its errors to speak of what a method returns.
-    #[doc(hidden)]
+    /// It, as an answer to that event. A gateway calls it; [`Event::answer`] is the same, told of the event.
     fn into_answer(self) -> Answer
     where
         Self: Sized,
@@ -553,8 +553,32 @@ pub mod __private {
         }
     }
 
-    /// Asks a payload's own check, if it has one.
-    #[doc(hidden)]
+    /// Asks the [own check](crate::Event::check) of a payload, if it has one: `Ok(())` for what is no [`Event`](crate::Event).
+    /// A gateway asks so under whichever name; a closure under a name of one's choosing can.
+    ///
+    /// A `Box`, an `Option` and a `Vec` of events are looked into. In a function that is generic over the payload's type, nothing is known of that.
+    ///
+    /// ```
+    /// use eventwire::{Error, Event, Io, Socket, check_payload};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Even(u32);
+    ///
+    /// impl Event for Even {
+    ///     const NAME: &'static str = "even";
+    ///     type Ack = u32;
+    ///     fn check(&self) -> Result<(), Error> {
+    ///         if self.0 % 2 == 0 { Ok(()) } else { Err(Error::new("odd", "it is odd")) }
+    ///     }
+    /// }
+    ///
+    /// Io::new().on::<Even>("another-name", |_socket: Socket, even| async move {
+    ///     check_payload!(&even)?;
+    ///     eventwire::ok(even.0)
+    /// });
+    /// assert!(check_payload!(&Even(2)).is_ok() && check_payload!(&vec![Even(2), Even(3)]).is_err());
+    /// assert!(check_payload!(&"no event").is_ok());
+    /// ```
     #[macro_export]
     macro_rules! check_payload {
         ($payload:expr) => {{

@@ -1,6 +1,7 @@
 //! The macros of [`eventwire`](https://docs.rs/eventwire), which exports them all: use that crate, not this one.
 //!
-//! Each expands to what one could have written by hand: an `impl`, and calls of public functions.
+//! Each expands to what one could have written by hand: an `impl`, and calls of what the crate documents. Hidden there is what constants need
+//! that compare names, and what lets the compiler speak of the user's types.
 //!
 //! | file | what it does |
 //! | --- | --- |
