@@ -98,6 +98,7 @@ pub struct IoBuilder {
     config: Config,
     adapter: Arc<dyn Adapter>,
     dialects: Vec<Arc<dyn Dialect>>,
+    extensions: Extensions,
 }
 
 impl IoBuilder {
@@ -121,10 +122,16 @@ impl IoBuilder {
         self
     }
 
+    /// What lies beside it from the beginning.
+    pub(crate) fn extension(self, value: impl Send + Sync + 'static) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
     /// The `Io`.
     ///
     /// # Errors
-    /// The first key of the configuration that is not valid.
+    /// The keys of the configuration that are not valid.
     pub fn build(self) -> Result<Io, ConfigError> {
         self.config.validate()?;
         Ok(self.build_valid())
@@ -145,7 +152,7 @@ impl IoBuilder {
             dialects,
             authenticate: RwLock::default(),
             requires_authentication: Default::default(),
-            extensions: Extensions::default(),
+            extensions: self.extensions,
             interests: Interests::new(self.adapter.clone()),
             adapter: self.adapter,
             listens_to_others: OnceLock::new(),
@@ -178,7 +185,12 @@ impl Io {
 
     /// One with other than the defaults.
     pub fn builder() -> IoBuilder {
-        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)] }
+        IoBuilder {
+            config: Config::default(),
+            adapter: Arc::new(Local),
+            dialects: vec![Arc::new(Json)],
+            extensions: Extensions::default(),
+        }
     }
 
     /// Its limits.

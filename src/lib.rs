@@ -84,7 +84,8 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
-//! | `config`, `error`, `stats` | limits, errors, counts |
+//! | `config` and its folder, `setup` | limits, and how they are read and described; a whole server from one document |
+//! | `error`, `stats` | errors, counts |
 //!
 //! What holds, each with a test named after it:
 //!
@@ -145,6 +146,7 @@ mod rooms;
 mod router;
 mod rules;
 mod server;
+mod setup;
 mod shutdown;
 mod socket;
 mod stats;
@@ -184,6 +186,7 @@ pub use rules::{RoomRule, Verdict};
 #[cfg(feature = "server")]
 pub use server::AcceptError;
 pub use server::{Service, Upgrading};
+pub use setup::{DeliveryMode, Listen, Setup, SourceSetup, Subject, SubjectKind};
 pub use socket::{JoinError, Paced, Request, Socket, Volatile};
 pub use stats::Stats;
 pub use upgrade::{Body, PeerAddr, Refusal};

@@ -61,12 +61,17 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn not_found(message: &str) -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    fn response(&self) -> Response<Body> {
+    pub(crate) fn response(&self) -> Response<Body> {
         #[derive(Serialize)]
         struct Told<'a> {
             code: &'a str,
