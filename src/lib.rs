@@ -84,6 +84,7 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
+//! | `watch`, `health` | what is known of the whole: whether it works |
 //! | `config`, `error`, `stats` | limits, errors, counts |
 //!
 //! What holds, each with a test named after it:
@@ -131,6 +132,7 @@ mod gateway;
 pub mod guide {}
 mod handler;
 mod handshake;
+mod health;
 mod history;
 mod hub;
 mod inbox;
@@ -153,6 +155,7 @@ mod sync;
 mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
+mod watch;
 
 pub use acks::RequestError;
 pub use adapter::{Adapter, AdapterError, Local, NodeMessage};
@@ -171,6 +174,7 @@ pub use frame::Frames;
 pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
+pub use health::{Health, Probe, Reason};
 pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};
