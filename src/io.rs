@@ -1,6 +1,7 @@
 //! The whole: what a user makes one of for each namespace.
 
 mod nodes;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +34,7 @@ use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
 use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
-use crate::stats::{Stats, Totals};
+use crate::stats::Totals;
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
 use crate::watch::Watched;
 
@@ -100,6 +101,7 @@ pub struct IoBuilder {
     config: Config,
     adapter: Arc<dyn Adapter>,
     dialects: Vec<Arc<dyn Dialect>>,
+    name: Option<String>,
 }
 
 impl IoBuilder {
@@ -155,7 +157,7 @@ impl IoBuilder {
             totals: Totals::default(),
             panics: AtomicU64::new(0),
             life: Life::new(),
-            watched: Watched::new(),
+            watched: Watched::new(self.name),
         }))
     }
 }
@@ -181,7 +183,7 @@ impl Io {
 
     /// One with other than the defaults.
     pub fn builder() -> IoBuilder {
-        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)] }
+        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)], name: None }
     }
 
     /// Its limits.
@@ -404,12 +406,6 @@ impl Io {
         self.0.hub.room_len(room)
     }
 
-    /// Counts of what is and was. They are summed when asked for.
-    pub fn stats(&self) -> Stats {
-        let members = self.0.hub.members();
-        self.0.totals.sum(&members, self.0.hub.census(), self.0.panics.load(Ordering::Relaxed))
-    }
-
     // ---- ways in
 
     /// A service for tower, axum and hyper 1 that upgrades every request it gets.
@@ -437,7 +433,7 @@ impl Io {
     }
 
     pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
-        let heard = Heard::new(event, call.types());
+        let heard = Heard::new(event, call.types(), &self.0.watched.events);
         self.0.router.on(Arc::new(heard), call, once)
     }
 
@@ -469,6 +465,14 @@ impl Io {
         self.0.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connected(&self) -> u64 {
+        self.0.totals.connected.load(Ordering::Relaxed)
+    }
+
     fn lock_sockets(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Socket>> {
         self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -477,7 +481,7 @@ impl Io {
     pub(crate) fn authenticator(&self) -> Result<Option<Authenticate>, Refusal> {
         let check = self.0.authenticate.read().unwrap_or_else(PoisonError::into_inner).clone();
         if check.is_none() && self.0.requires_authentication.load(Ordering::Relaxed) {
-            return Err(Refusal::unavailable("who you are cannot be found out yet"));
+            return Err(Refusal::unavailable("who you are cannot be found out yet").because("authentication"));
         }
         Ok(check)
     }
@@ -498,6 +502,7 @@ impl Io {
     /// A connection is there.
     pub(crate) fn connect(&self, socket: &Socket) {
         self.listen_to_others();
+        self.watch();
         self.lock_sockets().insert(socket.id(), socket.clone());
         self.0.hub.connect(socket.member());
         count(&self.0.totals.connected, 1);
@@ -511,7 +516,8 @@ impl Io {
     }
 
     /// A connection is gone.
-    pub(crate) fn disconnect(&self, socket: &Socket) {
+    pub(crate) fn disconnect(&self, socket: &Socket, reason: &DisconnectReason) {
+        self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
         self.0.totals.add(&socket.member().counters);
