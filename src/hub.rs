@@ -96,10 +96,36 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) messages_out: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
-    /// Broadcasts that its overflow policy, or being volatile, dropped.
-    pub(crate) dropped: AtomicU64,
+    /// Broadcasts that were dropped, by [`Manner`].
+    dropped: [AtomicU64; Manner::COUNT],
     /// Gaps that it was told.
     pub(crate) gaps: AtomicU64,
+}
+
+impl Counters {
+    /// Broadcasts to this member were dropped.
+    pub(crate) fn drop_by(&self, manner: Manner, n: u64) {
+        count(&self.dropped[manner.place()], n);
+    }
+
+    pub(crate) fn dropped_by(&self, manner: Manner) -> u64 {
+        self.dropped[manner.place()].load(Ordering::Relaxed)
+    }
+
+    /// All that is counted.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &AtomicU64> {
+        let Counters { messages_in, bytes_in, messages_out, bytes_out, dropped, gaps } = self;
+        [messages_in, bytes_in, messages_out, bytes_out, gaps].into_iter().chain(dropped)
+    }
+
+    /// Messages and bytes that came, messages and bytes that were sent, gaps, and what was dropped by whatever policy.
+    pub(crate) fn totals(&self) -> [u64; 6] {
+        let Counters { messages_in, bytes_in, messages_out, bytes_out, dropped, gaps } = self;
+        let dropped = dropped.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+        let [a, b, c, d, e] =
+            [messages_in, bytes_in, messages_out, bytes_out, gaps].map(|counter| counter.load(Ordering::Relaxed));
+        [a, b, c, d, e, dropped]
+    }
 }
 
 /// Adds to a counter.
@@ -176,6 +202,20 @@ pub(crate) struct Audience<'a> {
 pub(crate) enum Manner {
     Overflow(Overflow),
     Volatile,
+}
+
+impl Manner {
+    const COUNT: usize = 4;
+
+    /// Where it is counted.
+    fn place(self) -> usize {
+        match self {
+            Manner::Volatile => 0,
+            Manner::Overflow(Overflow::Disconnect) => 1,
+            Manner::Overflow(Overflow::DropOldest) => 2,
+            Manner::Overflow(Overflow::DropNewest) => 3,
+        }
+    }
 }
 
 /// A broadcast as the hub sees it: the data is JSON already.
@@ -386,13 +426,13 @@ fn put_before(
         };
         match push {
             Push::Queued { backlog, waker, displaced } => {
-                count(&member.counters.dropped, displaced);
+                member.counters.drop_by(message.manner, displaced);
                 delivered.members += 1;
                 delivered.slowest = delivered.slowest.or_worse(backlog);
                 wakers.extend(waker);
             }
             Push::Dropped { waker, count: dropped } => {
-                count(&member.counters.dropped, dropped);
+                member.counters.drop_by(message.manner, dropped);
                 wakers.extend(waker);
             }
             Push::Full | Push::Closed => {}
@@ -429,7 +469,7 @@ impl Seen<'_> {
 
 impl Backlog {
     /// The larger of both, measure by measure.
-    fn or_worse(self, other: Backlog) -> Backlog {
+    pub(crate) fn or_worse(self, other: Backlog) -> Backlog {
         Backlog { bytes: self.bytes.max(other.bytes), messages: self.messages.max(other.messages) }
     }
 }

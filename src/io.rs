@@ -1,6 +1,7 @@
 //! The whole: what a user makes one of for each namespace.
 
 mod nodes;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,8 +34,9 @@ use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
 use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
-use crate::stats::{Stats, Totals};
+use crate::stats::Totals;
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
+use crate::watch::Watched;
 
 /// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(20);
@@ -82,6 +84,7 @@ struct Inner {
     totals: Totals,
     panics: AtomicU64,
     life: Life,
+    watched: Watched,
 }
 
 /// Makes an [`Io`] with other than the defaults.
@@ -98,7 +101,7 @@ pub struct IoBuilder {
     config: Config,
     adapter: Arc<dyn Adapter>,
     dialects: Vec<Arc<dyn Dialect>>,
-    extensions: Extensions,
+    name: Option<String>,
 }
 
 impl IoBuilder {
@@ -122,16 +125,10 @@ impl IoBuilder {
         self
     }
 
-    /// What lies beside it from the beginning.
-    pub(crate) fn extension(self, value: impl Send + Sync + 'static) -> Self {
-        self.extensions.insert(value);
-        self
-    }
-
     /// The `Io`.
     ///
     /// # Errors
-    /// The keys of the configuration that are not valid.
+    /// The first key of the configuration that is not valid.
     pub fn build(self) -> Result<Io, ConfigError> {
         self.config.validate()?;
         Ok(self.build_valid())
@@ -152,7 +149,7 @@ impl IoBuilder {
             dialects,
             authenticate: RwLock::default(),
             requires_authentication: Default::default(),
-            extensions: self.extensions,
+            extensions: Extensions::default(),
             interests: Interests::new(self.adapter.clone()),
             adapter: self.adapter,
             listens_to_others: OnceLock::new(),
@@ -160,6 +157,7 @@ impl IoBuilder {
             totals: Totals::default(),
             panics: AtomicU64::new(0),
             life: Life::new(),
+            watched: Watched::new(self.name),
         }))
     }
 }
@@ -185,12 +183,7 @@ impl Io {
 
     /// One with other than the defaults.
     pub fn builder() -> IoBuilder {
-        IoBuilder {
-            config: Config::default(),
-            adapter: Arc::new(Local),
-            dialects: vec![Arc::new(Json)],
-            extensions: Extensions::default(),
-        }
+        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)], name: None }
     }
 
     /// Its limits.
@@ -413,12 +406,6 @@ impl Io {
         self.0.hub.room_len(room)
     }
 
-    /// Counts of what is and was. They are summed when asked for.
-    pub fn stats(&self) -> Stats {
-        let members = self.0.hub.members();
-        self.0.totals.sum(&members, self.0.hub.census(), self.0.panics.load(Ordering::Relaxed))
-    }
-
     // ---- ways in
 
     /// A service for tower, axum and hyper 1 that upgrades every request it gets.
@@ -437,12 +424,16 @@ impl Io {
         &self.0.life
     }
 
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.0.watched
+    }
+
     pub(crate) fn router(&self) -> &Router {
         &self.0.router
     }
 
     pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
-        let heard = Heard::new(event, call.types());
+        let heard = Heard::new(event, call.types(), &self.0.watched.events);
         self.0.router.on(Arc::new(heard), call, once)
     }
 
@@ -474,6 +465,14 @@ impl Io {
         self.0.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connected(&self) -> u64 {
+        self.0.totals.connected.load(Ordering::Relaxed)
+    }
+
     fn lock_sockets(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Socket>> {
         self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -482,7 +481,7 @@ impl Io {
     pub(crate) fn authenticator(&self) -> Result<Option<Authenticate>, Refusal> {
         let check = self.0.authenticate.read().unwrap_or_else(PoisonError::into_inner).clone();
         if check.is_none() && self.0.requires_authentication.load(Ordering::Relaxed) {
-            return Err(Refusal::unavailable("who you are cannot be found out yet"));
+            return Err(Refusal::unavailable("who you are cannot be found out yet").because("authentication"));
         }
         Ok(check)
     }
@@ -503,6 +502,7 @@ impl Io {
     /// A connection is there.
     pub(crate) fn connect(&self, socket: &Socket) {
         self.listen_to_others();
+        self.watch();
         self.lock_sockets().insert(socket.id(), socket.clone());
         self.0.hub.connect(socket.member());
         count(&self.0.totals.connected, 1);
@@ -516,7 +516,8 @@ impl Io {
     }
 
     /// A connection is gone.
-    pub(crate) fn disconnect(&self, socket: &Socket) {
+    pub(crate) fn disconnect(&self, socket: &Socket, reason: &DisconnectReason) {
+        self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
         self.0.totals.add(&socket.member().counters);

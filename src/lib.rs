@@ -84,6 +84,7 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`]; what comes from elsewhere: [`nats_source`] |
+//! | `watch` and its folder, `health`, `flow`, `metrics`, `spans` | what is counted of the whole; whether it works; what goes through by the second; the counts told; what `tracing` sees |
 //! | `config` and its folder, `setup` | limits, and how they are read and described; a whole server from one document |
 //! | `error`, `stats` | errors, counts |
 //!
@@ -125,6 +126,7 @@ mod error;
 mod event;
 mod extensions;
 mod extract;
+mod flow;
 mod frame;
 mod gateway;
 // No code: a page of the documentation, as a module so that it has a place in it and its examples are tests.
@@ -133,11 +135,13 @@ mod gateway;
 pub mod guide {}
 mod handler;
 mod handshake;
+mod health;
 mod history;
 mod hub;
 mod inbox;
 mod io;
 mod lane;
+mod metrics;
 mod modules;
 mod outbox;
 mod patterns;
@@ -150,12 +154,14 @@ mod server;
 mod setup;
 mod shutdown;
 mod socket;
+mod spans;
 mod stats;
 mod subscriptions;
 mod sync;
 mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
+mod watch;
 
 pub use acks::RequestError;
 pub use adapter::{Adapter, AdapterError, Local, NodeMessage};
@@ -170,10 +176,12 @@ pub use event::{AckFor, EmitEvent, Event, EventType, Events};
 pub use eventwire_macros::{Event, EventError, Events, IntoAck, any, connect, disconnect, gateway, on, room};
 pub use extensions::Extensions;
 pub use extract::{Auth, Ext, FromSocket, State};
+pub use flow::Flow;
 pub use frame::Frames;
 pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
+pub use health::{ErrorCounts, Health, Probe, Reason};
 pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};

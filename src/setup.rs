@@ -74,7 +74,7 @@ const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 /// | `ConstructorConfig{NATSClient}` | the client that is given to the source |
 /// | `ConstructorConfig{MetricsRegistry, Logger}` | the application's recorder of `metrics`, its subscriber of `tracing` |
 /// | `ConstructorConfig{Security}` | [`Io::authenticate`], [`Io::rooms`], [`Config::allowed_origins`] |
-/// | `NewOutput`, `NewOutputFromConfig`, `CreateOutput` | [`Io::from_config`]; with dialects or an adapter [`IoBuilder::setup`] |
+/// | `NewOutput`, `NewOutputFromConfig`, `CreateOutput` | [`Io::from_config`]; with dialects or an adapter [`Setup::io_with`] |
 /// | `Initialize` | nothing: a document is checked when it is read |
 /// | `Start(ctx)` | [`Io::run`](Io::run), or the [service](Io::service) within an application of one's own |
 /// | `Stop(timeout)` | [`Io::shutdown`], which takes no longer than its grace |
@@ -225,12 +225,30 @@ impl Setup {
         }
     }
 
-    /// An `Io` of it: see [`IoBuilder::setup`].
+    /// An `Io` of it: with its limits, and with itself as [`Io::setup`], where [`Io::run`](crate::Io::run) and modules find the rest.
     ///
     /// # Errors
     /// The keys of its limits that are not valid.
     pub fn io(self) -> Result<Io, ConfigError> {
-        Io::builder().setup(self).build()
+        self.io_with(Io::builder())
+    }
+
+    /// The same with what a builder has beside the limits: dialects, an adapter, a name.
+    ///
+    /// ```
+    /// use eventwire::{Io, Setup, dialects::GoWs};
+    ///
+    /// let io = Setup::from_json(r#"{"port": 8081}"#)?.io_with(Io::builder().dialect(GoWs::default()))?;
+    /// assert_eq!(io.setup().map(|setup| setup.listen.port), Some(8081));
+    /// # Ok::<(), eventwire::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The keys of its limits that are not valid.
+    pub fn io_with(self, builder: IoBuilder) -> Result<Io, ConfigError> {
+        let io = builder.config(self.config.clone()).build()?;
+        io.extensions().insert(self);
+        Ok(io)
     }
 
     fn without_subjects() -> Setup {
@@ -288,15 +306,6 @@ impl Io {
     /// What it was made from, if that was a [`Setup`].
     pub fn setup(&self) -> Option<std::sync::Arc<Setup>> {
         self.extensions().get()
-    }
-}
-
-impl IoBuilder {
-    /// The limits, and what [`Io::run`](crate::Io::run) and modules ask for: where to listen, and what to stream. The `Io` keeps
-    /// it as [`Io::setup`].
-    #[must_use]
-    pub fn setup(self, setup: Setup) -> Self {
-        self.config(setup.config.clone()).extension(setup)
     }
 }
 

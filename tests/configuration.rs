@@ -369,7 +369,7 @@ fn anywhere(document: Value) -> Setup {
 async fn run_listens_where_it_says_and_serves_its_path_and_those_of_dialects() {
     let setup = anywhere(json!({"path": "/stream", "host": "localhost", "maxMessage": "2KiB"}));
     let port = setup.listen.port;
-    let io = Io::builder().setup(setup).dialect(eventwire::dialects::GoWs::default()).build().unwrap();
+    let io = setup.io_with(Io::builder().dialect(eventwire::dialects::GoWs::default())).unwrap();
     let running = tokio::spawn({
         let io = io.clone();
         async move { io.run().await }
