@@ -34,7 +34,7 @@ const DEFAULT_SERVER: &str = "nats://127.0.0.1:4222";
 /// | `port` | 8081 | 1024 to 65535 |
 /// | `path` | `/ws` | the path of WebSockets |
 /// | `subjects` | `stream.>` | subjects of NATS, one or a list |
-/// | `ports.inputs` | | a list of `{name, type, subject, required}`: [`Subject`]. Both ways add up; with inputs, `subjects` has no default |
+/// | `ports.inputs` | | a list of `{name, type, subject, required, stream, durable}`: [`Subject`]. Both ways add up; with inputs, `subjects` has no default |
 /// | `deliveryMode` | `at-most-once` | or `at-least-once` |
 /// | `ackTimeout` | 5 s; for requests 10 s | how long the server waits for an acknowledgement, of messages delivered at least once and of requests |
 /// | `readTimeout` | 45 s | another name of `silenceTimeout` |
@@ -140,7 +140,7 @@ pub struct SourceSetup {
     pub password: Option<String>,
     /// Excludes a user.
     pub token: Option<String>,
-    /// What the connection is called in NATS's own monitoring. Default `eventwire`.
+    /// What it is called in logs, metrics and health, and in NATS's own monitoring. Default `nats`.
     pub name: String,
 }
 
@@ -154,26 +154,31 @@ pub struct Subject {
     pub name: String,
     /// Where it comes from. Default core NATS.
     pub kind: SubjectKind,
-    /// Whether the server is not ready without it. Default no.
+    /// Whether the server is not ready while it does not come. Default yes.
     pub required: bool,
 }
 
 /// Where the messages of a subject come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubjectKind {
     /// Core NATS: what is published while nobody listens is lost. `nats`, the default.
     #[default]
     Core,
-    /// The stream that has the subject. `jetstream`.
-    JetStream,
+    /// A stream of JetStream. `jetstream`, with the keys `stream` and `durable`.
+    JetStream {
+        /// The stream's name.
+        stream: String,
+        /// The name of a consumer that goes on where it was. `None`: what is published from now on.
+        durable: Option<String>,
+    },
 }
 
 impl Subject {
-    /// A subject of core NATS, by its own name, not required.
+    /// A subject of core NATS, by its own name, required.
     pub fn new(subject: impl Into<String>) -> Subject {
         let subject = subject.into();
-        Subject { name: subject.clone(), subject, kind: SubjectKind::Core, required: false }
+        Subject { name: subject.clone(), subject, kind: SubjectKind::Core, required: true }
     }
 }
 
@@ -263,7 +268,7 @@ impl Setup {
                 user: None,
                 password: None,
                 token: None,
-                name: "eventwire".to_owned(),
+                name: "nats".to_owned(),
             },
         }
     }
@@ -378,7 +383,7 @@ const SECRET: Text = Text {
 const NAME: Text = Text { secret: false, ..SECRET };
 
 const MODES: &[(&str, bool)] = &[("at-most-once", false), ("at-least-once", true)];
-const KINDS: &[(&str, SubjectKind)] = &[("nats", SubjectKind::Core), ("jetstream", SubjectKind::JetStream)];
+const KINDS: &[(&str, bool)] = &[("nats", false), ("jetstream", true)];
 
 /// All keys.
 fn walk(keys: &mut impl Keys, setup: &mut Setup) {
@@ -404,8 +409,24 @@ fn walk(keys: &mut impl Keys, setup: &mut Setup) {
                 if !keys.has("name") {
                     input.name.clone_from(&input.subject);
                 }
-                keys.key(("type", "Core NATS, or the stream that has the subject."), OneOf(KINDS), &mut input.kind);
-                keys.key(("required", "Whether the server is not ready without it."), Flag, &mut input.required);
+                let (mut is_jetstream, mut stream, mut durable) = (false, None, None);
+                keys.key(("type", "Core NATS, or a stream of JetStream."), OneOf(KINDS), &mut is_jetstream);
+                let about = "The stream that has the subject: for `jetstream`, which needs it.";
+                keys.key(("stream", about), OrNull(NAME), &mut stream);
+                let about = "A consumer of JetStream that goes on where it was. null: what is published from now on.";
+                keys.key(("durable", about), OrNull(NAME), &mut durable);
+                let reason =
+                    if is_jetstream { "is missing: which one has the subject" } else { "is for `jetstream` alone" };
+                keys.rule("stream", is_jetstream == stream.is_some(), reason);
+                keys.rule("durable", is_jetstream || durable.is_none(), "is for `jetstream` alone");
+                if let (true, Some(stream)) = (is_jetstream, stream) {
+                    input.kind = SubjectKind::JetStream { stream, durable };
+                }
+                keys.key(
+                    ("required", "Whether the server is not ready while it does not come."),
+                    Flag,
+                    &mut input.required,
+                );
             },
         );
     });
@@ -444,7 +465,11 @@ fn walk(keys: &mut impl Keys, setup: &mut Setup) {
         keys.key(("user", "Goes with `password`."), OrNull(SECRET), &mut source.user);
         keys.key(("password", "Goes with `user`."), OrNull(SECRET), &mut source.password);
         keys.key(("token", "In place of a user."), OrNull(SECRET), &mut source.token);
-        keys.key(("name", "What the connection is called in NATS's own monitoring."), NAME, &mut source.name);
+        keys.key(
+            ("name", "What it is called in logs, metrics and health, and in NATS's own monitoring."),
+            NAME,
+            &mut source.name,
+        );
         let both = source.user.is_some() == source.password.is_some();
         keys.rule(if source.user.is_some() { "user" } else { "password" }, both, "needs both `user` and `password`");
         let ways = [source.user.is_some(), source.token.is_some(), source.credentials.is_some()];

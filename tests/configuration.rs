@@ -24,7 +24,7 @@ fn of_streamkit() -> Value {
     json!({
         "ports": {"inputs": [
             {"name": "metrics", "type": "nats", "subject": "metrics.>", "required": true},
-            {"name": "events", "type": "jetstream", "subject": "events.*", "required": false},
+            {"name": "events", "type": "jetstream", "subject": "events.*", "required": false, "stream": "EVENTS"},
         ]},
         "subjects": ["stream.>"],
         "delivery_mode": "at-least-once", "ack_timeout": "7s", "write_timeout": "5s", "read_timeout": "60s",
@@ -44,7 +44,8 @@ fn streamkits_keys_are_read_as_they_are() {
     let mut metrics = Subject::new("metrics.>");
     (metrics.name, metrics.required) = ("metrics".to_owned(), true);
     let mut events = Subject::new("events.*");
-    (events.name, events.kind) = ("events".to_owned(), SubjectKind::JetStream);
+    (events.name, events.required) = ("events".to_owned(), false);
+    events.kind = SubjectKind::JetStream { stream: "EVENTS".to_owned(), durable: None };
     assert_eq!(setup.source.subjects, [metrics, events, Subject::new("stream.>")]);
     let io = Io::from_config(&of_streamkit().to_string()).unwrap();
     assert_eq!((io.config(), &*io.setup().unwrap()), (config, &setup));
@@ -62,7 +63,7 @@ fn ours_and_the_defaults() {
     assert_eq!((default.delivery, default.source.subjects), (DeliveryMode::AtMostOnce, vec![Subject::new("stream.>")]));
     assert_eq!(
         (default.source.servers, default.source.name.as_str()),
-        (vec!["nats://127.0.0.1:4222".to_owned()], "eventwire")
+        (vec!["nats://127.0.0.1:4222".to_owned()], "nats")
     );
     let made = setup(json!({"outbox": {"bytes": "1MiB"}, "maxMessage": "2KiB", "host": "::1", "allowed_origins": "*"}));
     assert_eq!(
@@ -130,6 +131,12 @@ fn each_error_names_its_key_what_is_expected_and_what_came() {
             inputs(json!([{"subject": "a", "required": "yes"}])),
             "`ports.inputs[0].required`: must be true or false, not \"yes\"",
         ),
+        (
+            inputs(json!([{"subject": "a", "type": "jetstream"}])),
+            "`ports.inputs[0].stream`: is missing: which one has the subject",
+        ),
+        (inputs(json!([{"subject": "a", "stream": "A"}])), "`ports.inputs[0].stream`: is for `jetstream` alone"),
+        (inputs(json!([{"subject": "a", "durable": "d"}])), "`ports.inputs[0].durable`: is for `jetstream` alone"),
         (json!({"subjects": []}), "`subjects`: must have at least one entry"),
         (
             json!({"subjects": ["a", "b c"]}),

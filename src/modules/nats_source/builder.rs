@@ -55,6 +55,8 @@ pub enum NatsSourceError {
     Event(NameError),
     /// A consumer that acknowledges nothing, or filters by subjects of its own: the source does both.
     Consumer(&'static str),
+    /// The file of credentials cannot be read, or is none: why.
+    Credentials(String),
     /// It is closed.
     Closed,
 }
@@ -70,6 +72,7 @@ impl fmt::Display for NatsSourceError {
             }
             NatsSourceError::Event(error) => error.fmt(f),
             NatsSourceError::Consumer(what) => write!(f, "the consumer's `{what}` is the source's to set"),
+            NatsSourceError::Credentials(reason) => write!(f, "the file of credentials: {reason}"),
             NatsSourceError::Closed => f.write_str("the source is closed"),
         }
     }
@@ -256,7 +259,8 @@ impl Module for NatsSource {
         }
         let counts = Counts::new(&settings.name, settings.knows_dropped());
         let shared = Arc::new(Shared::new(counts));
-        tokio::spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
+        // A shutdown waits for it.
+        io.spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
         NatsSourceHandle(shared)
     }
 }

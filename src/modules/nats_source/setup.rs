@@ -1,0 +1,69 @@
+//! Sources as a configuration describes them.
+
+use async_nats::ConnectOptions;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+
+use super::{NatsSource, NatsSourceBuilder, NatsSourceError};
+use crate::{SourceSetup, SubjectKind};
+
+impl NatsSourceBuilder {
+    /// The sources that a [`Setup`](crate::Setup) describes, to be finished by what it does not say: one for all subjects of core
+    /// NATS, by the name of the setup, and one for each of JetStream, `NAME:INPUT`. A file of credentials is read now.
+    ///
+    /// A consumer that is not durable begins with what is published from now on, a durable one with all that the stream has.
+    ///
+    /// ```no_run
+    /// # fn f() -> eventwire::Result<()> {
+    /// use eventwire::nats_source::NatsSourceBuilder;
+    /// use eventwire::{Io, Setup};
+    ///
+    /// let setup = Setup::from_json(r#"{"subjects": ["metrics.>"], "nats": "nats://127.0.0.1:4222"}"#)?;
+    /// let sources = NatsSourceBuilder::from_setup(&setup.source)?;
+    /// let io = setup.io()?;
+    /// for source in sources {
+    ///     io.install(source.public().build()?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Credentials`](NatsSourceError::Credentials). What else may be wrong [`build`](NatsSourceBuilder::build) says.
+    pub fn from_setup(setup: &SourceSetup) -> Result<Vec<NatsSourceBuilder>, NatsSourceError> {
+        let options = options(setup)?;
+        let servers = setup.servers.join(",");
+        let source = |name: String| NatsSource::builder().name(name).connect_with(&servers, options.clone());
+        let mut core = Vec::new();
+        let mut sources = Vec::new();
+        for subject in &setup.subjects {
+            match &subject.kind {
+                SubjectKind::Core => core.push(&subject.subject),
+                SubjectKind::JetStream { stream, durable } => {
+                    let begin = if durable.is_some() { DeliverPolicy::All } else { DeliverPolicy::New };
+                    let consumer =
+                        pull::Config { durable_name: durable.clone(), deliver_policy: begin, ..Default::default() };
+                    let source = source(format!("{}:{}", setup.name, subject.name));
+                    sources.push(source.subject(&subject.subject).jetstream(stream, consumer));
+                }
+            }
+        }
+        if !core.is_empty() {
+            sources.insert(0, source(setup.name.clone()).subjects(core));
+        }
+        Ok(sources)
+    }
+}
+
+fn options(setup: &SourceSetup) -> Result<ConnectOptions, NatsSourceError> {
+    let mut options = ConnectOptions::new();
+    if let Some(file) = &setup.credentials {
+        let read = std::fs::read_to_string(file).and_then(|text| ConnectOptions::with_credentials(&text));
+        options = read.map_err(|error| NatsSourceError::Credentials(error.to_string()))?;
+    }
+    if let (Some(user), Some(password)) = (&setup.user, &setup.password) {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(token) = &setup.token {
+        options = options.token(token.clone());
+    }
+    Ok(options)
+}
