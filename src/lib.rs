@@ -190,6 +190,7 @@ pub use modules::Module;
 pub use modules::nats_source;
 #[cfg(feature = "process")]
 pub use modules::process;
+pub use outbox::Backlog;
 pub use protocol::{Dialect, NameError, RESERVED};
 pub use room::RoomLog;
 pub use router::{ListenerId, Off};
