@@ -20,7 +20,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::closing::{DisconnectReason, Ending};
 use crate::error::{Error, code, panic_text};
@@ -29,7 +29,7 @@ use crate::outbox::{Push, wake};
 use crate::protocol::{Id, Outgoing, Packet};
 use crate::router::{Listener, Listeners, Snapshot};
 use crate::socket::Socket;
-use crate::spans;
+use crate::spans::EventSpan;
 use crate::subscriptions;
 use crate::watch::Clock;
 
@@ -139,7 +139,7 @@ struct Turn {
     stage: Stage,
     reply: Reply,
     clock: Clock,
-    span: Span,
+    span: EventSpan,
 }
 
 enum Stage {
@@ -173,7 +173,7 @@ struct Running {
     /// Its place beside the lane, if it may leave it.
     place: Option<OwnedSemaphorePermit>,
     clock: Clock,
-    span: Span,
+    span: EventSpan,
 }
 
 impl Turn {
@@ -190,7 +190,7 @@ impl Turn {
         };
         let reply = Reply::to(packet.id());
         let clock = if connects { Clock::Off } else { Clock::of(socket, &packet, &listeners) };
-        let span = spans::event(&packet);
+        let span = EventSpan::new(&packet);
         let stage = match packet.event() {
             "subscribe" | "unsubscribe" => {
                 let future = subscriptions::handle(socket.clone(), packet.clone());
@@ -386,26 +386,24 @@ impl Drop for Guarded {
 }
 
 impl Running {
-    fn new(future: BoxFuture<Answer>, limit: Duration, clock: Clock, span: &Span) -> Running {
+    fn new(future: BoxFuture<Answer>, limit: Duration, clock: Clock, span: &EventSpan) -> Running {
         Running { future: Guarded::new(future), limit, timer: None, place: None, clock, span: span.clone() }
     }
 
     fn poll(&mut self, socket: &Socket, packet: &Packet, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
-        let answer = match self.span.in_scope(|| self.future.poll(cx)) {
-            Ok(Poll::Ready(answer)) => Some(answer),
-            Ok(Poll::Pending) => None,
-            Err(panic) => Some(panicked(socket, packet, &*panic)),
-        };
-        match answer {
-            Some(Answer(Kind::Later(future))) => {
-                self.clock.goes_on();
-                return Poll::Ready(Answer(Kind::Later(future)));
-            }
-            Some(answer) => {
-                self.clock.stop(socket, packet);
+        match self.span.in_scope(|| self.future.poll(cx)) {
+            Ok(Poll::Ready(answer)) => {
+                match answer.0 {
+                    Kind::Later(_) => self.clock.goes_on(),
+                    _ => self.clock.stop(socket, packet),
+                }
                 return Poll::Ready(answer);
             }
-            None => self.clock.goes_on(),
+            Ok(Poll::Pending) => self.clock.goes_on(),
+            Err(panic) => {
+                self.clock.stop(socket, packet);
+                return Poll::Ready(panicked(socket, packet, &*panic));
+            }
         }
         if timing == Timing::Later {
             return Poll::Pending;

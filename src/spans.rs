@@ -23,12 +23,26 @@ pub(crate) fn connection(socket: &Socket) -> Span {
     span
 }
 
-/// Around the handlers of one event, within that of its connection.
-pub(crate) fn event(packet: &Packet) -> Span {
-    tracing::debug_span!(
-        target: "eventwire::event",
-        "event",
-        event = packet.event(),
-        id = packet.id().map(tracing::field::display),
-    )
+/// Around the handlers of one event, within that of its connection. An event passes through many hands: while nobody listens,
+/// this is next to nothing to carry.
+#[derive(Clone, Debug)]
+pub(crate) struct EventSpan(Option<Box<Span>>);
+
+impl EventSpan {
+    pub(crate) fn new(packet: &Packet) -> EventSpan {
+        let span = tracing::debug_span!(
+            target: "eventwire::event",
+            "event",
+            event = packet.event(),
+            id = packet.id().map(tracing::field::display),
+        );
+        EventSpan((!span.is_disabled()).then(|| Box::new(span)))
+    }
+
+    pub(crate) fn in_scope<R>(&self, f: impl FnOnce() -> R) -> R {
+        match &self.0 {
+            Some(span) => span.in_scope(f),
+            None => f(),
+        }
+    }
 }
