@@ -89,7 +89,7 @@ fn probe(handle: &NatsSourceHandle, is_required: bool) -> Probe {
     let message = match handle.state() {
         NatsState::Connected => return Probe::Up,
         NatsState::Connecting => "NATS is not reached yet".to_owned(),
-        NatsState::Disconnected { since } => format!("NATS is away for {} s", since.elapsed().as_secs()),
+        NatsState::Disconnected { since } => format!("NATS has been away for {} s", since.elapsed().as_secs()),
         NatsState::Closed => return Probe::Failed("the source has ended".to_owned()),
         other => format!("{other:?}"),
     };

@@ -48,7 +48,9 @@ struct Status {
     rates: Rates,
     flow: Flow,
     stats: Stats,
+    /// Those with most messages, and how many there are.
     rooms: Vec<Room>,
+    rooms_in_all: usize,
     viewers: Vec<Viewer>,
     sources: Vec<SourceStatus>,
 }
@@ -151,6 +153,7 @@ impl Before {
         }
         self.rooms = totals;
         rooms.sort_by(|a, b| b.rate.total_cmp(&a.rate).then_with(|| a.name.cmp(&b.name)));
+        let rooms_in_all = rooms.len();
         rooms.truncate(ROOMS);
 
         let viewer = |socket: &eventwire::Socket| Viewer {
@@ -164,7 +167,7 @@ impl Before {
         viewers.truncate(VIEWERS);
 
         let sources = sources.iter().map(SourceStatus::of).collect();
-        Status { health, rates, flow: io.flow(), stats, rooms, viewers, sources }
+        Status { health, rates, flow: io.flow(), stats, rooms, rooms_in_all, viewers, sources }
     }
 }
 

@@ -65,7 +65,7 @@ const busy = () => {
     const tab = await Tab.open(browser);
     await tab.is(({ points }) => points >= 8);
     const box = await tab.page.locator('[data-of=messages] svg').boundingBox();
-    await tab.page.mouse.move(box.x + box.width * (1 - 4 / 119), box.y + 20);
+    await tab.page.mouse.move(box.x + box.width * (1 - 4 / (await tab.page.evaluate(() => charts[0].span - 1))), box.y + 20);
     await tab.shows('[data-of=messages] .peak', /^4 s ago$/);
     await tab.page.mouse.move(0, 0);
     await tab.shows('[data-of=messages] .peak', /^peak /);
@@ -101,7 +101,7 @@ const away = () => {
     const tab = await Tab.open(browser);
     await tab.is(({ sources }) => sources?.[0].state === 'away');
     await tab.shows('#health-text', /^Not ready$/);
-    await tab.shows('#reasons', /^nats: NATS is away for \d+ s$/);
+    await tab.shows('#reasons', /^nats: NATS has been away for \d+ s$/);
     await tab.shows('.source .state', /^Away for \d+ s$/);
     await tab.picture('away');
   });
