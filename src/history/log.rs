@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -51,8 +50,8 @@ pub(crate) struct Log {
     /// No cursor is before this number.
     slowest: u64,
     /// Whether members are to acknowledge all messages, and else which ones.
-    once: Option<AtLeastOnce>,
-    some_once: VecDeque<(u64, AtLeastOnce)>,
+    pub(super) once: Option<AtLeastOnce>,
+    pub(super) some_once: VecDeque<(u64, AtLeastOnce)>,
     translations: Vec<Translation>,
     /// How often a message was written in another dialect than JSON.
     translated: u64,
@@ -491,26 +490,6 @@ impl Log {
             cursor.next = next.min(to + 1);
             cursor.memory = memory;
         }
-    }
-
-    /// The member is to acknowledge these, as far as that was asked for.
-    fn expect(&self, member: &Member, room: Option<&Arc<Room>>, seqs: RangeInclusive<u64>) {
-        let Some(room) = room else { return };
-        let now = Instant::now();
-        let place = (room, &self.epoch);
-        if let Some(once) = self.once {
-            return member.deliveries.begin(member, place, seqs, once, now);
-        }
-        let from = self.some_once.partition_point(|(seq, _)| seq < seqs.start());
-        for (seq, once) in self.some_once.range(from..).take_while(|(seq, _)| seq <= seqs.end()) {
-            member.deliveries.begin(member, place, *seq..=*seq, *once, now);
-        }
-    }
-
-    /// A message that is kept, in this life of the room.
-    pub(crate) fn message(&mut self, seq: u64, epoch: &str) -> Option<Logged> {
-        let is_kept = *self.epoch == *epoch && (self.ring.first()..=self.ring.last()).contains(&seq);
-        if is_kept { logged(seq, &self.ring.frame(seq)) } else { None }
     }
 
     /// A message in another dialect than JSON.
