@@ -20,6 +20,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tracing::Instrument;
 
 use crate::closing::{DisconnectReason, Ending};
 use crate::error::{Error, code, panic_text};
@@ -28,7 +29,9 @@ use crate::outbox::{Push, wake};
 use crate::protocol::{Id, Outgoing, Packet};
 use crate::router::{Listener, Listeners, Snapshot};
 use crate::socket::Socket;
+use crate::spans::EventSpan;
 use crate::subscriptions;
+use crate::watch::Clock;
 
 /// How long `on_connect` may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -93,7 +96,7 @@ impl Lane {
         }
         let lane = self;
         let task = drive(socket.clone(), lane, turn);
-        socket.tasks().spawn(task);
+        socket.tasks().spawn(task.in_current_span());
         None
     }
 }
@@ -135,6 +138,8 @@ struct Turn {
     handled: bool,
     stage: Stage,
     reply: Reply,
+    clock: Clock,
+    span: EventSpan,
 }
 
 enum Stage {
@@ -167,6 +172,8 @@ struct Running {
     timer: Option<Pin<Box<Sleep>>>,
     /// Its place beside the lane, if it may leave it.
     place: Option<OwnedSemaphorePermit>,
+    clock: Clock,
+    span: EventSpan,
 }
 
 impl Turn {
@@ -182,17 +189,17 @@ impl Turn {
             false => [io, own].map(|table| table.and_then(|table| table.listeners(packet.event())).cloned()),
         };
         let reply = Reply::to(packet.id());
+        let clock = if connects { Clock::Off } else { Clock::of(socket, &packet, &listeners) };
+        let span = EventSpan::new(&packet);
         let stage = match packet.event() {
-            "subscribe" | "unsubscribe" => Stage::Running(Running {
-                future: Guarded::new(subscriptions::handle(socket.clone(), packet.clone())),
-                limit: socket.config().handler_timeout,
-                timer: None,
-                place: None,
-            }),
+            "subscribe" | "unsubscribe" => {
+                let future = subscriptions::handle(socket.clone(), packet.clone());
+                Stage::Running(Running::new(future, socket.config().handler_timeout, clock.start(), &span))
+            }
             _ => Stage::Next,
         };
         let handled = !matches!(stage, Stage::Next) || connects;
-        Turn { packet, connects, listeners, next: 0, handled, stage, reply }
+        Turn { packet, connects, listeners, next: 0, handled, stage, reply, clock, span }
     }
 
     fn next_listener(&mut self) -> Option<Arc<Listener>> {
@@ -237,8 +244,8 @@ impl Turn {
                 }
                 Stage::Running(running) => match running.poll(socket, &self.packet, timing, cx) {
                     Poll::Ready(answer) => {
-                        let limit = running.limit;
-                        self.stage = self.take(socket, answer, limit);
+                        let (limit, clock) = (running.limit, running.clock);
+                        self.stage = self.take(socket, answer, limit, clock);
                     }
                     Poll::Pending if running.place.is_some() => {
                         if let Stage::Running(running) = std::mem::replace(&mut self.stage, Stage::Next) {
@@ -257,20 +264,27 @@ impl Turn {
     }
 
     fn start(&mut self, socket: &Socket, listener: &Listener, place: Option<OwnedSemaphorePermit>) -> Stage {
-        let called = catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet)));
+        let clock = self.clock.start();
+        let called = self.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet))));
         match called {
             Ok(Ok(future)) => {
                 let usual = if self.connects { CONNECT_LIMIT } else { socket.config().handler_timeout };
                 let limit = listener.timeout().unwrap_or(usual);
-                Stage::Running(Running { future: Guarded::new(future), limit, timer: None, place })
+                Stage::Running(Running { place, ..Running::new(future, limit, clock, &self.span) })
             }
-            Ok(Err(refused)) => self.take(socket, Answer(Kind::Error(refused)), Duration::ZERO),
-            Err(panic) => self.take(socket, panicked(socket, &self.packet, &*panic), Duration::ZERO),
+            Ok(Err(refused)) => self.refuse(socket, Answer(Kind::Error(refused)), clock),
+            Err(panic) => self.refuse(socket, panicked(socket, &self.packet, &*panic), clock),
         }
     }
 
-    /// Takes what a listener answered. If it answers later, `limit` holds for that.
-    fn take(&mut self, socket: &Socket, answer: Answer, limit: Duration) -> Stage {
+    /// It did not begin.
+    fn refuse(&mut self, socket: &Socket, answer: Answer, clock: Clock) -> Stage {
+        clock.stop(socket, &self.packet);
+        self.take(socket, answer, Duration::ZERO, clock)
+    }
+
+    /// Takes what a listener answered. If it answers later, `limit` holds for that, and `clock` goes on.
+    fn take(&mut self, socket: &Socket, answer: Answer, limit: Duration, clock: Clock) -> Stage {
         let answer = match answer.0 {
             Kind::Error(error) if self.connects => {
                 socket.member().end(Ending::refusal(&error));
@@ -281,7 +295,7 @@ impl Turn {
                 return Stage::Done;
             }
             Kind::Later(future) => {
-                let running = Running { future: Guarded::new(future), limit, timer: None, place: None };
+                let running = Running::new(future, limit, clock, &self.span);
                 // As many as the inbox holds may answer later; the next one holds the lane, and so its peer.
                 if socket.tasks().len() >= socket.config().inbox.messages {
                     return Stage::Running(running);
@@ -313,7 +327,7 @@ impl Turn {
         let reply = self.reply.share();
         let packet = self.packet.clone();
         let owner = socket.clone();
-        socket.tasks().spawn(async move {
+        let task = async move {
             let socket = owner;
             let mut answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
             while let Kind::Later(future) = answer.0 {
@@ -326,7 +340,8 @@ impl Turn {
             if let Some(frame) = reply.close(&socket) {
                 socket.member().outbox.push_when_room(frame).await;
             }
-        });
+        };
+        socket.tasks().spawn(task.in_current_span());
     }
 }
 
@@ -371,17 +386,31 @@ impl Drop for Guarded {
 }
 
 impl Running {
+    fn new(future: BoxFuture<Answer>, limit: Duration, clock: Clock, span: &EventSpan) -> Running {
+        Running { future: Guarded::new(future), limit, timer: None, place: None, clock, span: span.clone() }
+    }
+
     fn poll(&mut self, socket: &Socket, packet: &Packet, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
-        match self.future.poll(cx) {
-            Ok(Poll::Ready(answer)) => return Poll::Ready(answer),
-            Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(panicked(socket, packet, &*panic)),
+        match self.span.in_scope(|| self.future.poll(cx)) {
+            Ok(Poll::Ready(answer)) => {
+                match answer.0 {
+                    Kind::Later(_) => self.clock.goes_on(),
+                    _ => self.clock.stop(socket, packet),
+                }
+                return Poll::Ready(answer);
+            }
+            Ok(Poll::Pending) => self.clock.goes_on(),
+            Err(panic) => {
+                self.clock.stop(socket, packet);
+                return Poll::Ready(panicked(socket, packet, &*panic));
+            }
         }
         if timing == Timing::Later {
             return Poll::Pending;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
         ready!(timer.poll_unpin(cx));
+        self.clock.stop(socket, packet);
         tracing::warn!(socket = %socket.id(), event = packet.event(), limit = ?self.limit, "a handler took too long and was cancelled");
         Poll::Ready(Answer(Kind::Error(Error::timeout())))
     }
@@ -422,6 +451,9 @@ impl Reply {
 
     /// The frame that says this, if it is to be said.
     fn frame(&self, socket: &Socket, event: &str, answer: Answer) -> Option<Bytes> {
+        if let Kind::Error(_) | Kind::Panicked = answer.0 {
+            socket.io().watched().events.of(event).fail();
+        }
         let claim = |open: &Arc<Open>| !open.answered.swap(true, Ordering::AcqRel);
         let kind = match answer.0 {
             Kind::Panicked => Kind::Error(Error::internal()),

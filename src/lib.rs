@@ -85,6 +85,7 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`] |
+//! | `watch` and its folder, `health`, `flow`, `metrics`, `spans` | what is counted of the whole; whether it works; what goes through by the second; the counts told; what `tracing` sees |
 //! | `config`, `error`, `stats` | limits, errors, counts |
 //!
 //! What holds, each with a test named after it:
@@ -125,6 +126,7 @@ mod error;
 mod event;
 mod extensions;
 mod extract;
+mod flow;
 mod frame;
 mod gateway;
 // No code: a page of the documentation, as a module so that it has a place in it and its examples are tests.
@@ -133,11 +135,13 @@ mod gateway;
 pub mod guide {}
 mod handler;
 mod handshake;
+mod health;
 mod history;
 mod hub;
 mod inbox;
 mod io;
 mod lane;
+mod metrics;
 mod modules;
 mod outbox;
 mod patterns;
@@ -149,12 +153,14 @@ mod rules;
 mod server;
 mod shutdown;
 mod socket;
+mod spans;
 mod stats;
 mod subscriptions;
 mod sync;
 mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
+mod watch;
 mod wildcard;
 
 pub use acks::RequestError;
@@ -171,10 +177,12 @@ pub use event::{AckFor, EmitEvent, Event, EventType, Events};
 pub use eventwire_macros::{Event, EventError, Events, IntoAck, any, connect, disconnect, gateway, on, room};
 pub use extensions::Extensions;
 pub use extract::{Auth, Ext, FromSocket, State};
+pub use flow::Flow;
 pub use frame::Frames;
 pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
+pub use health::{ErrorCounts, Health, Probe, Reason};
 pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};

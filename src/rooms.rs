@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use crate::delivery::AtLeastOnce;
 use crate::history::{History, Log, Position, Start};
 use crate::hub::{Member, SocketId};
+use crate::outbox::Backlog;
 use crate::patterns::Patterns;
 use crate::protocol::{Memory, is_room_name};
 use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
@@ -322,6 +323,16 @@ impl Rooms {
     }
 
     /// How many rooms there are, how many memberships, and how often they encoded a broadcast.
+    /// How far the slowest of all members of rooms with history is behind, in bytes and in messages.
+    pub(crate) fn lag(&self) -> Backlog {
+        let mut slowest = Backlog::default();
+        for shard in self.shards() {
+            let lags = shard.rooms.values().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag()));
+            slowest = lags.fold(slowest, Backlog::or_worse);
+        }
+        slowest
+    }
+
     pub(crate) fn count(&self) -> Census {
         let mut census = Census::default();
         for shard in self.shards() {

@@ -17,6 +17,7 @@ use crate::delivery::AtLeastOnce;
 use crate::encode::{self, Scratch};
 use crate::frame::{self, Frames};
 use crate::hub::{Member, SocketId, count};
+use crate::outbox::Backlog;
 use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
 use crate::rooms::Room;
 
@@ -545,6 +546,18 @@ impl Log {
             self.waiters.push(waker.clone());
         }
         lags
+    }
+
+    /// How far the slowest member is behind: bytes that it can still get, and messages, those that it missed among them.
+    pub(crate) fn lag(&self) -> Backlog {
+        // Mostly all have everything: then none is looked at.
+        if self.parked.len() == self.cursors.len() {
+            return Backlog::default();
+        }
+        let end = self.ring.last() + 1;
+        let slowest = self.cursors.values().map(|cursor| cursor.next).min().unwrap_or(end);
+        let bytes = self.ring.end() - self.ring.position(slowest);
+        Backlog { bytes: bytes as usize, messages: end.saturating_sub(slowest) as usize }
     }
 
     /// Those that waited for the slowest member, which has moved.
