@@ -196,7 +196,8 @@ async fn everyone_gets_everything_without_asking() {
     let _source = ready(&server.io, NatsSource::builder().connect(nats.url()).subject("news").everyone()).await;
     let mut clients = server.clients(3).await;
     until("they have joined", || server.io.room_len("news") == 3).await;
-    nats.client().await.publish("news", "1".into()).await.unwrap();
+    let publisher = nats.client().await;
+    publisher.publish("news", "1".into()).await.unwrap();
     for client in &mut clients {
         assert_eq!(client.next().await, json!({"event": "message", "room": "news", "data": 1}));
     }
