@@ -114,8 +114,8 @@ impl NatsSource {
 impl NatsSourceBuilder {
     // ---- where from
 
-    /// Connects to NATS: `nats://HOST:4222`, `tls://…`, several separated by commas, with `user:password@` where it asks
-    /// for that. It need not be there yet: the source tries for ever, after at most 4 s.
+    /// Connects to NATS: `nats://HOST:4222`, `tls://…`, several separated by commas, with `user:password@` or `token@` where it
+    /// asks for that. It need not be there yet: the source tries for ever, after at most 4 s.
     pub fn connect(self, urls: impl Into<String>) -> Self {
         self.connect_with(urls, ConnectOptions::new())
     }
