@@ -17,6 +17,7 @@ use crate::broadcast::{Answers, Broadcast, Except};
 use crate::closing::DisconnectReason;
 use crate::config::{Config, ConfigError};
 use crate::contract::{Heard, Known};
+use crate::delivery::Readers;
 use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
 use crate::gateway::Gateways;
@@ -67,6 +68,7 @@ struct Inner {
     rules: Rules,
     hub: Hub,
     gate: Arc<Gate>,
+    letter_readers: Readers,
     /// Handles of those that are connected. A std mutex: held for a look-up or a copy.
     sockets: Mutex<HashMap<SocketId, Socket>>,
     dialects: Vec<Spoken>,
@@ -141,6 +143,7 @@ impl IoBuilder {
             rules: Rules::default(),
             hub: Hub::new(),
             gate: Arc::default(),
+            letter_readers: Readers::default(),
             sockets: Mutex::default(),
             dialects,
             authenticate: RwLock::default(),
@@ -320,7 +323,7 @@ impl Io {
     /// # Panics
     /// When the pattern can match no room.
     pub fn rooms(&self, pattern: &str) -> RoomRule<'_> {
-        RoomRule::new(&self.0.rules, &self.0.hub.rooms().histories, pattern)
+        RoomRule::new(&self.0.rules, self.0.hub.rooms(), pattern)
     }
 
     /// What a room with [history](RoomRule::history) keeps: to read it, or to let it begin anew.
@@ -450,6 +453,10 @@ impl Io {
         &self.0.hub
     }
 
+    pub(crate) fn letter_readers(&self) -> &Readers {
+        &self.0.letter_readers
+    }
+
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.0.gate
     }
@@ -507,6 +514,8 @@ impl Io {
     pub(crate) fn disconnect(&self, socket: &Socket) {
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
+        let given_up = socket.member().deliveries.close(socket.member());
+        self.tell_given_up(socket, given_up);
         self.0.totals.add(&socket.member().counters);
         gone.iter().for_each(|room| self.settle(room));
     }

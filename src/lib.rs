@@ -78,7 +78,8 @@
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
 //! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
-//! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
+//! | `delivery` and its folder | what is to be acknowledged: sent again, given up |
+//! | `history` and its folder, `rules`, `patterns`, `wildcard` | what rooms remember, and the cursors in it; who may subscribe, by names with `*`; subscriptions to `a.>` |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
 //! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; their checks; handlers that share a state; what those take; what was registered |
 //! | `shutdown` | the end of the whole |
@@ -117,6 +118,7 @@ mod closing;
 mod config;
 mod connection;
 mod contract;
+mod delivery;
 pub mod dialects;
 mod emit;
 mod encode;
@@ -154,6 +156,7 @@ mod sync;
 mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
+mod wildcard;
 
 pub use acks::RequestError;
 pub use adapter::{Adapter, AdapterError, Local, NodeMessage};
@@ -161,6 +164,7 @@ pub use broadcast::{Answers, Broadcast, Except};
 pub use closing::DisconnectReason;
 pub use config::{AllowedOrigins, Config, ConfigError, InboxLimits, OutboxLimits, Overflow, Rate};
 pub use contract::{Contract, Direction, EventInfo, HistoryInfo, RoomInfo, Subscribe};
+pub use delivery::{AtLeastOnce, DeadLetter, GivenUp};
 pub use emit::{EmitError, Emitting, Pace};
 pub use error::{Error, IntoError, Result, code};
 pub use event::{AckFor, EmitEvent, Event, EventType, Events};
@@ -187,7 +191,7 @@ pub use rules::{RoomRule, Verdict};
 #[cfg(feature = "server")]
 pub use server::AcceptError;
 pub use server::{Service, Upgrading};
-pub use socket::{JoinError, Paced, Request, Socket, Volatile};
+pub use socket::{Acknowledged, JoinError, Paced, Request, Socket, Volatile};
 pub use stats::Stats;
 pub use upgrade::{Body, PeerAddr, Refusal};
 #[cfg(feature = "validate")]

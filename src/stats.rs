@@ -15,6 +15,8 @@ pub struct Stats {
     pub sockets: usize,
     /// Rooms that have members.
     pub rooms: usize,
+    /// Patterns that have members.
+    pub patterns: usize,
     /// Memberships: a socket in two rooms counts twice.
     pub members: usize,
     /// Sockets that have ever connected.
@@ -33,6 +35,18 @@ pub struct Stats {
     pub dropped: u64,
     /// Gaps that members of rooms with history were told.
     pub gaps: u64,
+    /// Messages that their sockets are to [acknowledge](crate::AtLeastOnce), each once for each socket.
+    pub delivered: u64,
+    /// How often one of them was sent again.
+    pub again: u64,
+    /// Those that were acknowledged.
+    pub acked: u64,
+    /// How often one was refused by `nack`.
+    pub nacked: u64,
+    /// Those that were given up. Some of them were never sent: those of [no tries](crate::DeadLetter::tries).
+    pub dead_letters: u64,
+    /// Those that sockets left unacknowledged in rooms with history when they went.
+    pub left: u64,
     /// Rooms with history, those without members among them.
     pub logs: usize,
     /// Messages that they keep.
@@ -65,6 +79,7 @@ impl Totals {
         Stats {
             sockets: members.len(),
             rooms: census.rooms,
+            patterns: census.patterns,
             members: census.members,
             connected: self.connected.load(Ordering::Relaxed),
             messages_in: sum(|c| &c.messages_in),
@@ -74,6 +89,12 @@ impl Totals {
             encoded: census.encoded,
             dropped: sum(|c| &c.dropped),
             gaps: sum(|c| &c.gaps),
+            delivered: sum(|c| &c.delivered),
+            again: sum(|c| &c.again),
+            acked: sum(|c| &c.acked),
+            nacked: sum(|c| &c.nacked),
+            dead_letters: sum(|c| &c.dead_letters),
+            left: sum(|c| &c.left),
             logs: census.logs,
             logged_messages: census.logged_messages,
             logged_bytes: census.logged_bytes,
@@ -83,7 +104,22 @@ impl Totals {
 }
 
 impl Counters {
-    fn all(&self) -> [&AtomicU64; 6] {
-        [&self.messages_in, &self.bytes_in, &self.messages_out, &self.bytes_out, &self.dropped, &self.gaps]
+    fn all(&self) -> [&AtomicU64; 12] {
+        let Counters { messages_in, bytes_in, messages_out, bytes_out, dropped, gaps, .. } = self;
+        let Counters { delivered, again, acked, nacked, dead_letters, left, .. } = self;
+        [
+            messages_in,
+            bytes_in,
+            messages_out,
+            bytes_out,
+            dropped,
+            gaps,
+            delivered,
+            again,
+            acked,
+            nacked,
+            dead_letters,
+            left,
+        ]
     }
 }

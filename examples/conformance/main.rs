@@ -4,8 +4,8 @@
 //! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell]
 //! ```
 //!
-//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The path `/go-ws` speaks that
-//! dialect, any other the protocol's own JSON. What it answers to which event is in `events.rs` beside this file, and
+//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The paths `/go-ws` and `/streamkit` speak those
+//! dialects, any other the protocol's own JSON. In rooms `once:*` messages are to be acknowledged. What it answers to which event is in `events.rs` beside this file, and
 //! which processes it runs in `processes.rs`; with `--allow-shell`, any script of any client's.
 
 mod events;
@@ -14,8 +14,8 @@ mod processes;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use eventwire::dialects::GoWs;
-use eventwire::{Config, Handshake, Io, Refusal};
+use eventwire::dialects::{GoWs, StreamKit};
+use eventwire::{AtLeastOnce, Config, Handshake, History, Io, Refusal};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Arguments { listen, config, allow_shell } = arguments()?;
     raise_file_limit();
 
-    let io = Io::builder().config(config).dialect(GoWs::default()).build()?;
+    let io = Io::builder().config(config).dialect(GoWs::default()).dialect(StreamKit::default()).build()?;
     io.authenticate(|handshake: Handshake| async move {
         match handshake.query_param("token").as_deref() {
             None => Ok(None),
@@ -35,6 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     io.rooms("public:*").public();
+    let once = AtLeastOnce::default().ack_timeout(Duration::from_secs(1)).tries(5);
+    io.rooms("once:*").public().history(History::default()).at_least_once(once);
     io.rooms("member:*").allow_if(|socket, _| async move { !socket.handshake().user().is_empty() });
     events::register(&io);
     let processes = processes::install(&io, allow_shell);

@@ -35,6 +35,7 @@ impl TryFrom<BTreeMap<String, Value>> for Config {
             inbox.finish()?;
         }
         keys.count("maxPendingAcks", &mut config.max_pending_acks)?;
+        keys.count("maxInFlight", &mut config.max_in_flight)?;
         keys.duration("ackTimeout", &mut config.ack_timeout)?;
         keys.duration("handlerTimeout", &mut config.handler_timeout)?;
         keys.count("maxSubscriptions", &mut config.max_subscriptions)?;
@@ -79,6 +80,7 @@ impl From<Config> for BTreeMap<String, Value> {
             ),
             ("inbox", serde_json::json!({"messages": config.inbox.messages, "bytes": config.inbox.bytes})),
             ("maxPendingAcks", config.max_pending_acks.into()),
+            ("maxInFlight", config.max_in_flight.into()),
             ("ackTimeout", millis(config.ack_timeout)),
             ("handlerTimeout", millis(config.handler_timeout)),
             ("maxSubscriptions", config.max_subscriptions.into()),
