@@ -36,6 +36,7 @@ use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
 use crate::stats::{Stats, Totals};
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
+use crate::watch::Watched;
 
 /// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(20);
@@ -84,6 +85,7 @@ struct Inner {
     totals: Totals,
     panics: AtomicU64,
     life: Life,
+    watched: Watched,
 }
 
 /// Makes an [`Io`] with other than the defaults.
@@ -156,6 +158,7 @@ impl IoBuilder {
             totals: Totals::default(),
             panics: AtomicU64::new(0),
             life: Life::new(),
+            watched: Watched::new(),
         }))
     }
 }
@@ -426,6 +429,10 @@ impl Io {
 
     pub(crate) fn life(&self) -> &Life {
         &self.0.life
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.0.watched
     }
 
     pub(crate) fn router(&self) -> &Router {

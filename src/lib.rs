@@ -85,6 +85,7 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`]; what comes from elsewhere: [`nats_source`] |
+//! | `watch`, `health` | what is known of the whole: whether it works |
 //! | `config`, `error`, `stats` | limits, errors, counts |
 //!
 //! What holds, each with a test named after it:
@@ -134,6 +135,7 @@ mod gateway;
 pub mod guide {}
 mod handler;
 mod handshake;
+mod health;
 mod history;
 mod hub;
 mod inbox;
@@ -156,6 +158,7 @@ mod sync;
 mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
+mod watch;
 mod wildcard;
 
 pub use acks::RequestError;
@@ -176,6 +179,7 @@ pub use frame::Frames;
 pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
+pub use health::{Health, Probe, Reason};
 pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};

@@ -66,6 +66,11 @@ impl Refusal {
         self.status.as_u16()
     }
 
+    /// What it says to people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     fn response(&self) -> Response<Body> {
         #[derive(Serialize)]
         struct Told<'a> {
@@ -161,6 +166,12 @@ impl Gate {
         }
         open.all += 1;
         Ok(Pass { gate: self.clone(), address })
+    }
+
+    /// Whether nobody more is let in, whatever the address.
+    pub(crate) fn is_full(&self, config: &Config) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).all;
+        config.max_connections.is_some_and(|most| all >= most)
     }
 }
 
