@@ -19,6 +19,8 @@ async fn nats_that_is_not_there_yet_is_waited_for() {
     // Sockets come and subscribe meanwhile.
     let mut client = server.client_in("a").await;
     assert_eq!(source.state(), NatsState::Connecting);
+    let health = server.io.health();
+    assert!(!health.ready && health.live && health.reasons[0].name == "nats", "{health:?}");
     let mut states = source.watch();
 
     let nats = NatsServer::start_at(Make::Debian, port.into(), "").await;
@@ -38,6 +40,7 @@ async fn one_that_never_came_is_given_up_when_the_source_closes() {
     within("closing", source.close()).await;
     assert_eq!(source.state(), NatsState::Closed);
     assert!(source.ready().await.is_err());
+    assert!(server.io.health().ready, "it is nobody's any more");
 }
 
 /// Under load: what is published meanwhile is lost, and the gap is counted; what comes after is not, and nobody was
@@ -65,13 +68,15 @@ async fn a_server_that_is_killed_leaves_a_gap_that_is_counted() {
         }
         nats.kill().await;
         until("it is seen to be away", || matches!(source.state(), NatsState::Disconnected { .. })).await;
-        let before = source.counts();
+        let (before, health) = (source.counts(), server.io.health());
         assert_eq!(before.disconnects, 1, "{before:?}");
+        assert!(!health.ready && health.live && health.reasons[0].message.contains("disconnected"), "{health:?}");
         until("its absence is counted", || source.counts().away_ms >= before.away_ms + 50).await;
         // Who came while NATS was away stays too.
         clients.push(server.client_in("load.a").await);
         nats.restart().await;
         until("it is back", || source.state() == NatsState::Connected).await;
+        assert!(server.io.health().ready);
         until("messages come again", || source.counts().messages > before.messages + 1000).await;
         publisher.abort();
         let after = source.counts();

@@ -36,7 +36,7 @@ fn durable() -> pull::Config {
 }
 
 /// What NATS says of the consumer of that name: what waits for an acknowledgement, and what is still to come.
-async fn consumer(context: &Context, name: &str) -> (usize, u64) {
+pub async fn consumer(context: &Context, name: &str) -> (usize, u64) {
     let stream = context.get_stream("S").await.unwrap();
     let info = stream.consumer_info(name).await.unwrap();
     (info.num_ack_pending, info.num_pending)

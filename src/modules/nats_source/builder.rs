@@ -5,11 +5,11 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 
 use super::counts::Counts;
-use super::handle::{NatsSourceHandle, Shared};
+use super::handle::{self, NatsSourceHandle, Shared};
 use super::names::{covers, is_subject, literal, pattern};
 use super::source::Source;
 use crate::protocol::{MAX_ROOM, check_event};
-use crate::{Error, Io, JoinError, Module, NameError, Pace, Socket, code};
+use crate::{AtLeastOnce, Error, Io, Module, NameError, Pace, Socket, code};
 
 /// Subjects of NATS, streamed to the rooms of the same names. `io.install(source)` gives a [`NatsSourceHandle`]. See the
 /// [module](super).
@@ -26,6 +26,7 @@ pub struct NatsSourceBuilder {
     pub(super) event: String,
     pub(super) queue: usize,
     pub(super) pace: Option<Pace>,
+    pub(super) at_least_once: Option<AtLeastOnce>,
     is_public: bool,
     is_for_everyone: bool,
 }
@@ -105,6 +106,7 @@ impl NatsSource {
             event: "message".to_owned(),
             queue: 65_536,
             pace: None,
+            at_least_once: None,
             is_public: false,
             is_for_everyone: false,
         }
@@ -180,7 +182,12 @@ impl NatsSourceBuilder {
         NatsSourceBuilder { pace: Some(pace), ..self }
     }
 
-    /// Its name in logs, metrics and health, and as NATS knows its connection. Default `nats`; of several sources each needs
+    /// Has each member [acknowledge](AtLeastOnce) each message, and sends it again until it does.
+    pub fn at_least_once(self, delivery: AtLeastOnce) -> Self {
+        NatsSourceBuilder { at_least_once: Some(delivery), ..self }
+    }
+
+    /// Its name in logs, metrics and reasons of health, and as NATS knows its connection. Default `nats`; of several sources each needs
     /// one of its own.
     pub fn name(self, name: impl Into<String>) -> Self {
         NatsSourceBuilder { name: name.into(), ..self }
@@ -199,7 +206,7 @@ impl NatsSourceBuilder {
         if self.subjects.is_empty() {
             return Err(NatsSourceError::NoSubject);
         }
-        let is_bad = |subject: &&String| !is_subject(subject) || literal(&pattern(subject)).0.len() > MAX_ROOM;
+        let is_bad = |subject: &&String| !is_subject(subject) || pattern(subject).len() > MAX_ROOM;
         if let Some(subject) = self.subjects.iter().find(is_bad) {
             return Err(NatsSourceError::Subject(subject.clone()));
         }
@@ -248,14 +255,15 @@ impl Module for NatsSource {
                 let patterns = patterns.clone();
                 async move {
                     for pattern in &*patterns {
-                        join(&socket, pattern).await?;
+                        socket.join_pattern(pattern).await?;
                     }
                     Ok(())
                 }
             });
         }
         let counts = Counts::new(&settings.name, settings.knows_dropped());
-        let shared = Arc::new(Shared::new(counts));
+        let shared = Arc::new(Shared::new(&settings.name, counts));
+        handle::tell_health(io, &shared);
         tokio::spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
         NatsSourceHandle(shared)
     }
@@ -287,8 +295,4 @@ fn let_everyone_subscribe(io: &Io, patterns: &[String]) {
             }
         }
     }
-}
-
-async fn join(socket: &Socket, pattern: &str) -> Result<(), JoinError> {
-    socket.join(pattern).await
 }
