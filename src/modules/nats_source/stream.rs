@@ -200,7 +200,10 @@ impl Reader<'_> {
 
 /// What has come and was not emitted is for whoever reads next, now and not only after the `ack_wait`.
 async fn hand_back(mut messages: pull::Stream) {
-    while let Some(message) = come(&mut messages) {
+    let come: Vec<Message> = std::iter::from_fn(|| come(&mut messages)).collect();
+    // Before, or NATS would bring them here again.
+    drop(messages);
+    for message in come {
         if message.ack_with(AckKind::Nak(None)).await.is_err() {
             return;
         }
