@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use eventwire::dialects::StreamKit;
 use eventwire::nats_source::{NatsSource, NatsSourceError, NatsState};
-use eventwire::{AtLeastOnce, NameError, Pace};
+use eventwire::{AtLeastOnce, Io, NameError, Pace};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -242,6 +243,32 @@ async fn everyone_gets_everything_without_asking() {
         rooms.sort();
         assert_eq!(rooms, ["m.%C3%A9", "m.a.b", "news"]);
         client.expect_nothing().await;
+    }
+}
+
+/// Its clients never subscribe.
+#[tokio::test]
+async fn clients_of_stream_kit_get_everything_that_is_public() {
+    let nats = NatsServer::start(Make::Debian).await;
+    let server = Server::of(Io::builder().dialect(StreamKit::default()).build().unwrap()).await;
+    let _source = ready(&server.io, nats.source("metrics.>")).await;
+    let closed = NatsSource::builder().connect(nats.url()).subject("closed.>").name("closed");
+    let closed = ready(&server.io, closed).await;
+    let request = format!("ws://{}/streamkit", server.address);
+    let (mut ws, _) = within("the handshake", tokio_tungstenite::connect_async(request)).await.unwrap();
+    until("it has joined", || server.io.sockets().iter().any(|socket| socket.patterns() == ["metrics.>"])).await;
+    let publisher = nats.client().await;
+    publisher.publish("closed.a", "0".into()).await.unwrap();
+    publisher.flush().await.unwrap();
+    until("that too", || closed.counts().messages == 1).await;
+    publisher.publish("metrics.cpu", "9007199254740993".into()).await.unwrap();
+    loop {
+        let message = within("a frame", ws.next()).await.unwrap().unwrap();
+        let Message::Text(text) = message else { continue };
+        if text.contains(r#""type":"data""#) {
+            assert!(text.contains("9007199254740993"), "{text}");
+            break;
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use super::source::Source;
 use crate::protocol::{MAX_ROOM, check_event};
 use crate::{AtLeastOnce, Error, Io, Module, NameError, Pace, Socket, code};
 
+/// The dialect whose clients get everything without asking.
+const STREAM_KIT: &str = "streamkit";
+
 /// Subjects of NATS, streamed to the rooms of the same names. `io.install(source)` gives a [`NatsSourceHandle`]. See the
 /// [module](super).
 #[derive(Debug)]
@@ -166,7 +169,8 @@ impl NatsSourceBuilder {
         NatsSourceBuilder { event: event.into(), ..self }
     }
 
-    /// Lets every client subscribe to the rooms of these subjects. Else the application's own [rules](Io::rooms) hold.
+    /// Lets every client subscribe to the rooms of these subjects, and gives everything to clients of the dialect
+    /// [`StreamKit`](crate::dialects::StreamKit), which never subscribe. Else the application's own [rules](Io::rooms) hold.
     pub fn public(self) -> Self {
         NatsSourceBuilder { is_public: true, ..self }
     }
@@ -249,12 +253,14 @@ impl Module for NatsSource {
         if settings.is_public {
             let_everyone_subscribe(io, &patterns);
         }
-        if settings.is_for_everyone {
+        let (is_public, is_for_everyone) = (settings.is_public, settings.is_for_everyone);
+        if is_public || is_for_everyone {
             let patterns: Arc<[String]> = patterns.into();
             io.on_connect(move |socket: Socket| {
-                let patterns = patterns.clone();
+                let gets_all = is_for_everyone || socket.dialect() == STREAM_KIT;
+                let patterns = Some(patterns.clone()).filter(|_| gets_all);
                 async move {
-                    for pattern in &*patterns {
+                    for pattern in patterns.iter().flat_map(|patterns| &**patterns) {
                         socket.join_pattern(pattern).await?;
                     }
                     Ok(())
