@@ -84,7 +84,7 @@
 //! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; their checks; handlers that share a state; what those take; what was registered |
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
-//! | `modules` | events that belong together: [`process`] |
+//! | `modules` | events that belong together: [`process`]; what comes from elsewhere: [`nats_source`] |
 //! | `watch` and its folder, `health`, `flow`, `metrics`, `spans` | what is counted of the whole; whether it works; what goes through by the second; the counts told; what `tracing` sees |
 //! | `config`, `error`, `stats` | limits, errors, counts |
 //!
@@ -107,6 +107,7 @@
 //! | `server` | yes | [`Io::listen`], [`Io::serve`], [`Io::accept`] |
 //! | `macros` | yes | [`#[derive(Event)]`](macro@Event), [`#[derive(Events)]`](macro@Events), [`#[derive(IntoAck)]`](macro@IntoAck), [`#[derive(EventError)]`](macro@EventError), [`#[gateway]`](macro@gateway) |
 //! | `process` | yes | the module [`process`]; with it `macros` |
+//! | `nats` | | the module [`nats_source`]: subjects of NATS, streamed to rooms |
 //! | `validate` | | [`#[event(validate)]`](macro@Event): payloads checked by `garde` before a handler gets them |
 //! | `axum` | | the peer's address from axum's `ConnectInfo` |
 
@@ -187,6 +188,8 @@ pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};
 pub use modules::Module;
+#[cfg(feature = "nats")]
+pub use modules::nats_source;
 #[cfg(feature = "process")]
 pub use modules::process;
 pub use protocol::{Dialect, NameError, RESERVED};

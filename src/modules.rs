@@ -1,6 +1,8 @@
 //! Event modules: sets of events that belong together. They use what the crate exports and
 //! nothing else; one of one's own is as good as a built-in one.
 
+#[cfg(feature = "nats")]
+pub mod nats_source;
 #[cfg(feature = "process")]
 pub mod process;
 

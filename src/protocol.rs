@@ -73,7 +73,10 @@ pub(crate) fn check_form(name: &str) -> Result<(), NameError> {
 }
 
 /// Checks that user code may emit or handle an event of this name.
-pub(crate) fn check_event(name: &str) -> Result<(), NameError> {
+///
+/// # Errors
+/// [`NameError`]: it is empty, too long or reserved.
+pub fn check_event(name: &str) -> Result<(), NameError> {
     check_form(name)?;
     if RESERVED.contains(&name) {
         return Err(NameError::Reserved);
@@ -81,10 +84,30 @@ pub(crate) fn check_event(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether this can be a room's name: `[A-Za-z0-9_.:-]{1,256}`.
+/// Whether this can be a room's name: 1 to 256 of `[A-Za-z0-9_.:-]`, where any other byte is written as `%` and two of
+/// `[0-9A-F]`, and no other is: what is named outside of Eventwire, such as a subject of NATS, has one room.
 pub fn is_room_name(name: &str) -> bool {
-    (1..=MAX_ROOM).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
+    (1..=MAX_ROOM).contains(&name.len()) && (name.bytes().all(is_room_byte) || is_escaped(name.as_bytes()))
+}
+
+/// Whether this stands for itself in a room's name.
+pub fn is_room_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-')
+}
+
+fn is_escaped(mut name: &[u8]) -> bool {
+    let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_lowercase());
+    loop {
+        name = match name {
+            [] => return true,
+            [b'%', high, low, rest @ ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) if !is_room_byte((high * 16 + low) as u8) => rest,
+                _ => return false,
+            },
+            [b, rest @ ..] if is_room_byte(*b) => rest,
+            _ => return false,
+        };
+    }
 }
 
 /// Which request an answer belongs to. Each direction counts for itself.
@@ -416,7 +439,7 @@ fn span(whole: &[u8], part: &str) -> Range<usize> {
 
 /// Whether JSON text opens more than `max` brackets at once. serde_json skips over a raw value
 /// of any depth, so the limit needs a scan of its own.
-fn is_deeper(text: &[u8], max: usize) -> bool {
+pub fn is_deeper(text: &[u8], max: usize) -> bool {
     // All brackets together bound the depth: enough for almost every message, and quick.
     let brackets = text.iter().filter(|&&b| b | 0x20 == b'{').count();
     if brackets <= max {
@@ -564,10 +587,11 @@ mod tests {
         assert_eq!(check_event("ack"), Err(NameError::Reserved));
         assert_eq!(check_event(""), Err(NameError::Empty));
         assert_eq!(check_event("acks"), Ok(()));
-        for good in ["a", "process:build-1", "A.b_C:9-"] {
+        for good in ["a", "process:build-1", "A.b_C:9-", "caf%C3%A9", "100%25", "%24SYS.a%2Fb"] {
             assert!(is_room_name(good), "{good}");
         }
-        for bad in ["", "a b", "é", "a/b", "a\n", "*"] {
+        // A letter has no second name, nor has another byte.
+        for bad in ["", "a b", "é", "a/b", "a\n", "*", "%", "100%", "%4", "%41", "%2f", "%2E", "%+1", "%%25"] {
             assert!(!is_room_name(bad), "{bad}");
         }
         assert!(is_room_name(&"x".repeat(256)) && !is_room_name(&"x".repeat(257)));

@@ -23,7 +23,7 @@ step cargo clippy --workspace --all-targets --all-features --quiet -- -D warning
 if ! $quick; then
   RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --all-features --quiet
   # Every feature alone, and none.
-  for features in "" server macros process axum validate; do
+  for features in "" server macros process axum validate nats; do
     step cargo clippy --lib --no-default-features --features "$features" --quiet -- -D warnings
   done
   step cargo test --doc --workspace --all-features --quiet

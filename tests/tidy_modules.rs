@@ -8,6 +8,8 @@ pub use eventwire::*;
 
 #[path = "../src/modules"]
 mod modules {
+    #[cfg(feature = "nats")]
+    pub mod nats_source;
     pub mod process;
 }
 

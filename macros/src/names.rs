@@ -44,7 +44,7 @@ pub(crate) fn rooms(pattern: &LitStr) -> Result<()> {
         Some(name) => (name, true),
         None => (text.as_str(), false),
     };
-    if name.len() > MAX_ROOM || (name.is_empty() && !is_prefix) || !name.chars().all(is_known) {
+    if name.len() > MAX_ROOM || (name.is_empty() && !is_prefix) || !is_room(name.as_bytes()) {
         let text = format!(
             "no room matches this: a name is 1 to {MAX_ROOM} of [A-Za-z0-9{MARKS}], a pattern the beginning of one and `*`"
         );
@@ -59,6 +59,19 @@ pub(crate) fn code(code: &LitStr) -> Result<()> {
         return Err(Error::new(code.span(), "a code is for programs: letters, digits, `_`, `-`, `.` and `:`"));
     }
     Ok(())
+}
+
+/// Other bytes than those known are written as `%` and two digits, and no others are.
+fn is_room(name: &[u8]) -> bool {
+    let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_lowercase());
+    match name {
+        [] => true,
+        [b'%', high, low, rest @ ..] => match (digit(*high), digit(*low)) {
+            (Some(high), Some(low)) => !is_known(char::from((high * 16 + low) as u8)) && is_room(rest),
+            _ => false,
+        },
+        [b, rest @ ..] => is_known(char::from(*b)) && is_room(rest),
+    }
 }
 
 fn is_known(c: char) -> bool {
