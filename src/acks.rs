@@ -130,22 +130,26 @@ impl Acks {
         drop(self.take(id));
     }
 
-    /// Settles the request `id` with what the peer sent as `ack`. Answers to nothing are ignored.
-    pub(crate) fn settle_ack(&self, id: u64, packet: Packet) {
-        if let Some(waiter) = self.take(id) {
-            waiter.settle(Ok(packet));
+    /// Settles the request `id` with what the peer sent as `ack`. Gives back what answers none.
+    pub(crate) fn settle_ack(&self, id: u64, packet: Packet) -> Option<Packet> {
+        match self.take(id) {
+            Some(waiter) => waiter.settle(Ok(packet)),
+            None => return Some(packet),
         }
+        None
     }
 
-    /// Settles the request `id` with what the peer sent as `error`.
-    pub(crate) fn settle_error(&self, id: u64, packet: &Packet) {
+    /// Settles the request `id` with what the peer sent as `error`. Returns whether there was one.
+    pub(crate) fn settle_error(&self, id: u64, packet: &Packet) -> bool {
         #[derive(Deserialize)]
         struct Told {
             code: Option<String>,
             message: Option<String>,
             details: Option<Value>,
         }
-        if let Some(waiter) = self.take(id) {
+        let waiter = self.take(id);
+        let is_awaited = waiter.is_some();
+        if let Some(waiter) = waiter {
             let told: Option<Told> = serde_json::from_slice(packet.data()).ok();
             let told = told.unwrap_or(Told { code: None, message: None, details: None });
             let code = told.code.unwrap_or_else(|| code::HANDLER_FAILED.to_owned());
@@ -155,6 +159,7 @@ impl Acks {
             }
             waiter.settle(Err(RequestError::Refused(error)));
         }
+        is_awaited
     }
 
     fn take(&self, id: u64) -> Option<Waiter> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::config::Overflow;
+use crate::delivery::AtLeastOnce;
 use crate::hub::{Hub, SocketId};
 
 /// Why an adapter could not do what was asked.
@@ -45,6 +46,9 @@ pub struct NodeMessage {
     /// What happens to members whose outbox is full; `None`: as the configuration of each node says.
     #[serde(default)]
     pub overflow: Option<Overflow>,
+    /// Members are to acknowledge it, whatever is said of its rooms.
+    #[serde(default)]
+    pub at_least_once: Option<AtLeastOnce>,
 }
 
 /// Carries broadcasts between the nodes of a cluster.

@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use crate::acks::{self, Outcome, RequestError, Waiter};
 use crate::adapter::NodeMessage;
 use crate::config::Overflow;
+use crate::delivery::AtLeastOnce;
 use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
 use crate::error::Error;
@@ -82,6 +83,7 @@ pub struct Broadcast<'a> {
     volatile: bool,
     local: bool,
     pace: Option<Pace>,
+    once: Option<AtLeastOnce>,
     timeout: Duration,
 }
 
@@ -98,6 +100,7 @@ impl<'a> Broadcast<'a> {
             volatile: false,
             local: false,
             pace: None,
+            once: None,
             timeout: io.config().ack_timeout,
         }
     }
@@ -150,6 +153,20 @@ impl<'a> Broadcast<'a> {
     /// way to produce much without overrunning members that read.
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = Some(pace);
+        self
+    }
+
+    /// Each socket is to [acknowledge](AtLeastOnce) it, and gets it again until it does; in place of what the rules of the rooms
+    /// say. It does not hold with [`volatile`](Broadcast::volatile).
+    ///
+    /// ```
+    /// # async fn f(io: eventwire::Io) -> eventwire::Result<()> {
+    /// use eventwire::AtLeastOnce;
+    /// io.to("orders").at_least_once(AtLeastOnce::default()).emit("order", 7).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn at_least_once(mut self, delivery: AtLeastOnce) -> Self {
+        self.once = Some(delivery);
         self
     }
 
@@ -229,7 +246,8 @@ impl<'a> Broadcast<'a> {
 
     fn deliver(&self, event: &str, data: &[u8]) -> Delivered {
         let manner = if self.volatile { Manner::Volatile } else { Manner::Overflow(self.overflow_here()) };
-        let message = Message { event, data, manner, lag: self.pace.map(|pace| pace.bytes) };
+        let lag = self.pace.map(|pace| pace.bytes);
+        let message = Message { event, data, manner, lag, once: self.once };
         self.with_audience(|audience| self.io.deliver(audience, message))
     }
 
@@ -247,6 +265,7 @@ impl<'a> Broadcast<'a> {
             data: RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())?,
             volatile: self.volatile,
             overflow: self.overflow,
+            at_least_once: self.once,
         })
     }
 

@@ -135,6 +135,8 @@ pub struct Config {
     pub inbox: InboxLimits,
     /// Requests to one peer that wait for its answer. Default 1,024.
     pub max_pending_acks: usize,
+    /// Messages to one peer that are to be [acknowledged](crate::AtLeastOnce) and are not: more wait. Default 256.
+    pub max_in_flight: usize,
     /// How long a request to a peer waits for its answer. Default 10 s.
     pub ack_timeout: Duration,
     /// How long a handler may run; then it is cancelled and the request answered `timeout`. Default 30 s.
@@ -166,6 +168,7 @@ impl Default for Config {
             outbox: OutboxLimits { messages: 1024, bytes: 4 * MIB, overflow: Overflow::Disconnect },
             inbox: InboxLimits { messages: 256, bytes: MIB },
             max_pending_acks: 1024,
+            max_in_flight: 256,
             ack_timeout: Duration::from_secs(10),
             handler_timeout: Duration::from_secs(30),
             max_subscriptions: 1024,

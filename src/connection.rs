@@ -1,6 +1,7 @@
 //! One connection, in one task: it reads, dispatches, writes, keeps the heartbeat, and ends in
 //! order. Only this file and its folder touch a WebSocket.
 
+mod clock;
 mod reader;
 mod writer;
 
@@ -25,6 +26,7 @@ use self::reader::{Incoming, Reader};
 use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::Rate;
+use crate::delivery;
 use crate::error::{Error, code, panic_text};
 use crate::handshake::Handshake;
 use crate::hub::{Member, SocketId, Spoken, count};
@@ -477,13 +479,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match packet.event() {
             "ack" => {
                 // Requests of ours have numbers; what answers something else answers nothing.
-                if let Some(Id::Number(id)) = packet.id() {
-                    member.acks.settle_ack(*id, packet);
+                let unsettled = match packet.id() {
+                    Some(Id::Number(id)) => member.acks.settle_ack(*id, packet),
+                    _ => Some(packet),
+                };
+                if let Some(packet) = unsettled {
+                    self.confirm(&packet, now);
                 }
             }
+            "nack" | "slow" => self.confirm(&packet, now),
             "error" => {
-                if let Some(Id::Number(id)) = packet.id() {
-                    member.acks.settle_error(*id, &packet);
+                if let Some(Id::Number(id)) = packet.id()
+                    && !member.acks.settle_error(*id, &packet)
+                {
+                    member.deliveries.nack(member, *id, "", now.into_std());
+                    self.tell_given_up();
                 }
             }
             "ping" => {
@@ -500,6 +510,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ => self.admit(packet, now, cx),
         }
         None
+    }
+
+    /// Takes what the peer says of messages that it was sent.
+    fn confirm(&mut self, packet: &Packet, now: Instant) {
+        let confirmed = delivery::confirm(self.socket.member(), packet, now.into_std());
+        self.tell_given_up();
+        if let Err(error) = confirmed {
+            self.refuse(Some(packet), &error);
+        }
+    }
+
+    fn tell_given_up(&self) {
+        let given_up = self.socket.member().deliveries.take_dead();
+        self.socket.io().tell_given_up(&self.socket, given_up);
     }
 
     /// Brings an event to its handlers, if the peer may send so many.
@@ -535,66 +559,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push_reply(&mut self, frame: Bytes) {
         self.has_replied = true;
         self.socket.member().outbox.push_reply(frame);
-    }
-
-    // ---- the clock
-
-    /// Keeps the heartbeat and the deadlines.
-    fn watch(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
-        loop {
-            let deadline = self.deadline();
-            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
-                self.timer.as_mut().reset(deadline);
-                self.timer_is_set = false;
-            }
-            // It goes off early rather than being set anew for every message.
-            if self.timer_is_set && now < self.timer.deadline() {
-                return Poll::Pending;
-            }
-            if self.timer.poll_unpin(cx).is_pending() {
-                self.timer_is_set = true;
-                return Poll::Pending;
-            }
-            let now = Instant::now();
-            let next = self.deadline().max(now + Duration::from_millis(1));
-            self.timer.as_mut().reset(next);
-            self.timer_is_set = false;
-            if let Some(over) = self.tick(now, cx) {
-                return Poll::Ready(over);
-            }
-        }
-    }
-
-    /// When the next thing is due.
-    fn deadline(&self) -> Instant {
-        let State::Open = self.state else {
-            let State::Leaving { until, .. } = self.state else { return self.next_ping };
-            return until;
-        };
-        let config = self.socket.config();
-        let mut deadline = self.next_ping;
-        if !self.is_paused {
-            deadline = deadline.min(self.heard + config.silence_timeout);
-        }
-        if let Some(since) = self.writer.stalled_since() {
-            deadline = deadline.min(since + config.write_timeout);
-        }
-        deadline
-    }
-
-    fn tick(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
-        if let State::Leaving { reason, until, .. } = &self.state {
-            return (now >= *until).then(|| reason.clone());
-        }
-        let config = self.socket.config();
-        if self.writer.is_stalled(config.write_timeout, now) {
-            self.leave(&Ending::abort(DisconnectReason::Stalled), now);
-        } else if !self.is_paused && now >= self.heard + config.silence_timeout {
-            self.leave(&Ending::abort(DisconnectReason::Silent), now);
-        } else if now >= self.next_ping {
-            self.next_ping = now + config.ping_interval;
-            self.writer.control.extend_from_slice(&crate::frame::ping());
-        }
-        self.write(now, cx)
     }
 }

@@ -4,5 +4,7 @@
 //! [subprotocol or path](crate::Dialect) says. One's own is as good as those here.
 
 mod go_ws;
+mod streamkit;
 
 pub use go_ws::GoWs;
+pub use streamkit::StreamKit;

@@ -1,5 +1,6 @@
 //! The whole: what a user makes one of for each namespace.
 
+mod forgetting;
 mod nodes;
 mod watching;
 
@@ -7,7 +8,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::broadcast::{Answers, Broadcast, Except};
 use crate::closing::DisconnectReason;
 use crate::config::{Config, ConfigError};
 use crate::contract::{Heard, Known};
+use crate::delivery::Readers;
 use crate::emit::{Emitting, Pace};
 use crate::extensions::Extensions;
 use crate::gateway::Gateways;
@@ -37,10 +38,6 @@ use crate::socket::Socket;
 use crate::stats::Totals;
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
 use crate::watch::Watched;
-
-/// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
-const SHORTEST_SWEEP: Duration = Duration::from_millis(20);
-const LONGEST_SWEEP: Duration = Duration::from_secs(10);
 
 /// One namespace of sockets: their handlers, rooms and rules. A cheap handle.
 ///
@@ -69,6 +66,7 @@ struct Inner {
     rules: Rules,
     hub: Hub,
     gate: Arc<Gate>,
+    letter_readers: Readers,
     /// Handles of those that are connected. A std mutex: held for a look-up or a copy.
     sockets: Mutex<HashMap<SocketId, Socket>>,
     dialects: Vec<Spoken>,
@@ -145,6 +143,7 @@ impl IoBuilder {
             rules: Rules::default(),
             hub: Hub::new(),
             gate: Arc::default(),
+            letter_readers: Readers::default(),
             sockets: Mutex::default(),
             dialects,
             authenticate: RwLock::default(),
@@ -325,7 +324,7 @@ impl Io {
     /// # Panics
     /// When the pattern can match no room.
     pub fn rooms(&self, pattern: &str) -> RoomRule<'_> {
-        RoomRule::new(&self.0.rules, &self.0.hub.rooms().histories, pattern)
+        RoomRule::new(&self.0.rules, self.0.hub.rooms(), pattern)
     }
 
     /// What a room with [history](RoomRule::history) keeps: to read it, or to let it begin anew.
@@ -453,6 +452,10 @@ impl Io {
         &self.0.hub
     }
 
+    pub(crate) fn letter_readers(&self) -> &Readers {
+        &self.0.letter_readers
+    }
+
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.0.gate
     }
@@ -520,6 +523,8 @@ impl Io {
         self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
+        let given_up = socket.member().deliveries.close(socket.member());
+        self.tell_given_up(socket, given_up);
         self.0.totals.add(&socket.member().counters);
         gone.iter().for_each(|room| self.settle(room));
     }
@@ -553,37 +558,6 @@ impl Io {
             self.sweep_rooms();
         }
         Ok(position)
-    }
-
-    /// Forgets what a room remembers.
-    pub(crate) fn forget(&self, room: &str) {
-        if self.0.hub.rooms().forget(room) {
-            self.settle(room);
-        }
-    }
-
-    /// Lets rooms with history forget in time, from now on. Outside of a runtime it waits until the next room is made.
-    fn sweep_rooms(&self) {
-        if self.0.sweeps_rooms.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.0.sweeps_rooms.get_or_init(|| {
-            let io = Arc::downgrade(&self.0);
-            runtime.spawn(async move {
-                loop {
-                    let Some(inner) = io.upgrade() else { return };
-                    let histories = inner.hub.rooms().histories.all();
-                    let shortest = histories.iter().map(|history| history.shortest()).min().unwrap_or(LONGEST_SWEEP);
-                    drop((inner, histories));
-                    tokio::time::sleep((shortest / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP)).await;
-                    let Some(inner) = io.upgrade() else { return };
-                    let io = Io(inner);
-                    let gone = io.0.hub.rooms().sweep(Instant::now());
-                    gone.iter().for_each(|room| io.settle(room));
-                }
-            });
-        });
     }
 }
 

@@ -29,9 +29,8 @@ use crate::outbox::{Push, wake};
 use crate::protocol::{Id, Outgoing, Packet};
 use crate::router::{Listener, Listeners, Snapshot};
 use crate::socket::Socket;
-use crate::spans::EventSpan;
 use crate::subscriptions;
-use crate::watch::Clock;
+use crate::watch::Handling;
 
 /// How long `on_connect` may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -138,8 +137,7 @@ struct Turn {
     handled: bool,
     stage: Stage,
     reply: Reply,
-    clock: Clock,
-    span: EventSpan,
+    handling: Handling,
 }
 
 enum Stage {
@@ -172,8 +170,6 @@ struct Running {
     timer: Option<Pin<Box<Sleep>>>,
     /// Its place beside the lane, if it may leave it.
     place: Option<OwnedSemaphorePermit>,
-    clock: Clock,
-    span: EventSpan,
 }
 
 impl Turn {
@@ -189,17 +185,20 @@ impl Turn {
             false => [io, own].map(|table| table.and_then(|table| table.listeners(packet.event())).cloned()),
         };
         let reply = Reply::to(packet.id());
-        let clock = if connects { Clock::Off } else { Clock::of(socket, &packet, &listeners) };
-        let span = EventSpan::new(&packet);
+        let mut handling = match connects {
+            true => Handling::connects(&packet),
+            false => Handling::event(socket, &packet, &listeners),
+        };
         let stage = match packet.event() {
             "subscribe" | "unsubscribe" => {
                 let future = subscriptions::handle(socket.clone(), packet.clone());
-                Stage::Running(Running::new(future, socket.config().handler_timeout, clock.start(), &span))
+                handling.begins();
+                Stage::Running(Running::new(future, socket.config().handler_timeout))
             }
             _ => Stage::Next,
         };
         let handled = !matches!(stage, Stage::Next) || connects;
-        Turn { packet, connects, listeners, next: 0, handled, stage, reply, clock, span }
+        Turn { packet, connects, listeners, next: 0, handled, stage, reply, handling }
     }
 
     fn next_listener(&mut self) -> Option<Arc<Listener>> {
@@ -242,10 +241,10 @@ impl Turn {
                     let listener = listener.clone();
                     self.stage = self.start(socket, &listener, place);
                 }
-                Stage::Running(running) => match running.poll(socket, &self.packet, timing, cx) {
+                Stage::Running(running) => match running.poll(socket, &self.packet, &mut self.handling, timing, cx) {
                     Poll::Ready(answer) => {
-                        let (limit, clock) = (running.limit, running.clock);
-                        self.stage = self.take(socket, answer, limit, clock);
+                        let limit = running.limit;
+                        self.stage = self.take(socket, answer, limit);
                     }
                     Poll::Pending if running.place.is_some() => {
                         if let Stage::Running(running) = std::mem::replace(&mut self.stage, Stage::Next) {
@@ -264,27 +263,27 @@ impl Turn {
     }
 
     fn start(&mut self, socket: &Socket, listener: &Listener, place: Option<OwnedSemaphorePermit>) -> Stage {
-        let clock = self.clock.start();
-        let called = self.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet))));
+        self.handling.begins();
+        let called = self.handling.run(|| catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet))));
         match called {
             Ok(Ok(future)) => {
                 let usual = if self.connects { CONNECT_LIMIT } else { socket.config().handler_timeout };
                 let limit = listener.timeout().unwrap_or(usual);
-                Stage::Running(Running { place, ..Running::new(future, limit, clock, &self.span) })
+                Stage::Running(Running { place, ..Running::new(future, limit) })
             }
-            Ok(Err(refused)) => self.refuse(socket, Answer(Kind::Error(refused)), clock),
-            Err(panic) => self.refuse(socket, panicked(socket, &self.packet, &*panic), clock),
+            Ok(Err(refused)) => self.refuse(socket, Answer(Kind::Error(refused))),
+            Err(panic) => self.refuse(socket, panicked(socket, &self.packet, &*panic)),
         }
     }
 
     /// It did not begin.
-    fn refuse(&mut self, socket: &Socket, answer: Answer, clock: Clock) -> Stage {
-        clock.stop(socket, &self.packet);
-        self.take(socket, answer, Duration::ZERO, clock)
+    fn refuse(&mut self, socket: &Socket, answer: Answer) -> Stage {
+        self.handling.ends(socket, &self.packet);
+        self.take(socket, answer, Duration::ZERO)
     }
 
-    /// Takes what a listener answered. If it answers later, `limit` holds for that, and `clock` goes on.
-    fn take(&mut self, socket: &Socket, answer: Answer, limit: Duration, clock: Clock) -> Stage {
+    /// Takes what a listener answered. If it answers later, `limit` holds for that.
+    fn take(&mut self, socket: &Socket, answer: Answer, limit: Duration) -> Stage {
         let answer = match answer.0 {
             Kind::Error(error) if self.connects => {
                 socket.member().end(Ending::refusal(&error));
@@ -295,7 +294,7 @@ impl Turn {
                 return Stage::Done;
             }
             Kind::Later(future) => {
-                let running = Running::new(future, limit, clock, &self.span);
+                let running = Running::new(future, limit);
                 // As many as the inbox holds may answer later; the next one holds the lane, and so its peer.
                 if socket.tasks().len() >= socket.config().inbox.messages {
                     return Stage::Running(running);
@@ -326,13 +325,14 @@ impl Turn {
     fn detach(&self, socket: &Socket, mut running: Running) {
         let reply = self.reply.share();
         let packet = self.packet.clone();
+        let mut handling = self.handling.clone();
         let owner = socket.clone();
         let task = async move {
             let socket = owner;
-            let mut answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
+            let mut answer = poll_fn(|cx| running.poll(&socket, &packet, &mut handling, Timing::Now, cx)).await;
             while let Kind::Later(future) = answer.0 {
                 running.future = Guarded::new(future);
-                answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
+                answer = poll_fn(|cx| running.poll(&socket, &packet, &mut handling, Timing::Now, cx)).await;
             }
             if let Some(frame) = reply.frame(&socket, packet.event(), answer) {
                 socket.member().outbox.push_when_room(frame).await;
@@ -386,22 +386,29 @@ impl Drop for Guarded {
 }
 
 impl Running {
-    fn new(future: BoxFuture<Answer>, limit: Duration, clock: Clock, span: &EventSpan) -> Running {
-        Running { future: Guarded::new(future), limit, timer: None, place: None, clock, span: span.clone() }
+    fn new(future: BoxFuture<Answer>, limit: Duration) -> Running {
+        Running { future: Guarded::new(future), limit, timer: None, place: None }
     }
 
-    fn poll(&mut self, socket: &Socket, packet: &Packet, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
-        match self.span.in_scope(|| self.future.poll(cx)) {
+    fn poll(
+        &mut self,
+        socket: &Socket,
+        packet: &Packet,
+        handling: &mut Handling,
+        timing: Timing,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer> {
+        match handling.run(|| self.future.poll(cx)) {
             Ok(Poll::Ready(answer)) => {
                 match answer.0 {
-                    Kind::Later(_) => self.clock.goes_on(),
-                    _ => self.clock.stop(socket, packet),
+                    Kind::Later(_) => handling.goes_on(),
+                    _ => handling.ends(socket, packet),
                 }
                 return Poll::Ready(answer);
             }
-            Ok(Poll::Pending) => self.clock.goes_on(),
+            Ok(Poll::Pending) => handling.goes_on(),
             Err(panic) => {
-                self.clock.stop(socket, packet);
+                handling.ends(socket, packet);
                 return Poll::Ready(panicked(socket, packet, &*panic));
             }
         }
@@ -410,7 +417,7 @@ impl Running {
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
         ready!(timer.poll_unpin(cx));
-        self.clock.stop(socket, packet);
+        handling.ends(socket, packet);
         tracing::warn!(socket = %socket.id(), event = packet.event(), limit = ?self.limit, "a handler took too long and was cancelled");
         Poll::Ready(Answer(Kind::Error(Error::timeout())))
     }

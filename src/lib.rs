@@ -78,7 +78,8 @@
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
 //! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
 //! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
-//! | `history` and its folder, `rules`, `patterns` | what rooms remember, and the cursors in it; who may subscribe; names with `*` |
+//! | `delivery` and its folder | what is to be acknowledged: sent again, given up |
+//! | `history` and its folder, `rules`, `patterns`, `wildcard` | what rooms remember, and the cursors in it; who may subscribe, by names with `*`; subscriptions to `a.>` |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |
 //! | `event`, `validate`, `gateway`, `extract`, `contract` | events as types; their checks; handlers that share a state; what those take; what was registered |
 //! | `shutdown` | the end of the whole |
@@ -119,6 +120,7 @@ mod closing;
 mod config;
 mod connection;
 mod contract;
+mod delivery;
 pub mod dialects;
 mod emit;
 mod encode;
@@ -162,6 +164,7 @@ mod upgrade;
 #[cfg(feature = "validate")]
 mod validate;
 mod watch;
+mod wildcard;
 
 pub use acks::RequestError;
 pub use adapter::{Adapter, AdapterError, Local, NodeMessage};
@@ -169,6 +172,7 @@ pub use broadcast::{Answers, Broadcast, Except};
 pub use closing::DisconnectReason;
 pub use config::{AllowedOrigins, Config, ConfigError, InboxLimits, OutboxLimits, Overflow, Rate};
 pub use contract::{Contract, Direction, EventInfo, HistoryInfo, RoomInfo, Subscribe};
+pub use delivery::{AtLeastOnce, DeadLetter, GivenUp};
 pub use emit::{EmitError, Emitting, Pace};
 pub use error::{Error, IntoError, Result, code};
 pub use event::{AckFor, EmitEvent, Event, EventType, Events};
@@ -199,7 +203,7 @@ pub use rules::{RoomRule, Verdict};
 pub use server::AcceptError;
 pub use server::{Service, Upgrading};
 pub use setup::{DeliveryMode, Listen, Setup, SourceSetup, Subject, SubjectKind};
-pub use socket::{JoinError, Paced, Request, Socket, Volatile};
+pub use socket::{Acknowledged, JoinError, Paced, Request, Socket, Volatile};
 pub use stats::Stats;
 pub use upgrade::{Body, PeerAddr, Refusal};
 #[cfg(feature = "validate")]

@@ -50,9 +50,12 @@ impl Io {
     /// | `eventwire_inbox_deepest_messages` | | the most that wait of one socket |
     /// | `eventwire_reading_paused` | | sockets that are not read because their inbox is full |
     /// | `eventwire_dropped_total` | `policy` | broadcasts that a member missed: `disconnect`, `drop_oldest`, `drop_newest`, `volatile` |
+    /// | `eventwire_delivered_total`, `eventwire_delivered_again_total` | | messages that are to be [acknowledged](crate::AtLeastOnce), each once; how often one was sent again |
+    /// | `eventwire_acked_total`, `eventwire_nacked_total` | | those that were acknowledged; how often one was refused |
+    /// | `eventwire_dead_letters_total`, `eventwire_left_total` | | those that were given up; those that sockets left in rooms when they went |
     /// | `eventwire_gaps_total` | | gaps that members of rooms with history were told |
     /// | `eventwire_lag_messages`, `eventwire_lag_bytes` | | how far the slowest member of a room with history is behind |
-    /// | `eventwire_rooms`, `eventwire_members` | | rooms that have members; memberships |
+    /// | `eventwire_rooms`, `eventwire_patterns`, `eventwire_members` | | rooms and patterns that have members; memberships |
     /// | `eventwire_logs`, `eventwire_logged_messages`, `eventwire_logged_bytes` | | rooms with history; what they keep |
     /// | `eventwire_refusals_total` | `reason` | requests that the door did not let in |
     /// | `eventwire_closes_total` | `reason` | sockets that are gone |
@@ -92,9 +95,16 @@ impl Io {
         bytes("eventwire_received_bytes_total", "Bytes of messages that came.", stats.bytes_in);
         bytes("eventwire_sent_bytes_total", "Bytes of messages sent, with frame headers.", stats.bytes_out);
         count("eventwire_encoded_total", "How often a broadcast was encoded.", stats.encoded);
+        count("eventwire_delivered_total", "Messages to be acknowledged, each once for a socket.", stats.delivered);
+        count("eventwire_delivered_again_total", "How often one of them was sent again.", stats.again);
+        count("eventwire_acked_total", "Those that were acknowledged.", stats.acked);
+        count("eventwire_nacked_total", "How often one was refused.", stats.nacked);
+        count("eventwire_dead_letters_total", "Those that were given up.", stats.dead_letters);
+        count("eventwire_left_total", "Those that sockets left in rooms when they went.", stats.left);
         count("eventwire_gaps_total", "Gaps that members of rooms with history were told.", stats.gaps);
         count("eventwire_handler_panics_total", "Handlers that panicked.", stats.panics);
         gauge("eventwire_rooms", "Rooms that have members.", stats.rooms);
+        gauge("eventwire_patterns", "Patterns that have members.", stats.patterns);
         gauge("eventwire_members", "Memberships of sockets in rooms.", stats.members);
         gauge("eventwire_logs", "Rooms with history.", stats.logs);
         gauge("eventwire_logged_messages", "Messages that rooms with history keep.", stats.logged_messages);

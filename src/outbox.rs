@@ -372,6 +372,11 @@ impl Outbox {
         }
     }
 
+    /// What makes the connection look around.
+    pub(crate) fn poke(&self) -> Option<Waker> {
+        self.lock().writer.clone()
+    }
+
     /// Whether an acknowledgement waits that what comes from a room must not overtake. Without a lock: a cursor is placed behind
     /// its gate, so who then has its room's lock sees it.
     pub(crate) fn is_gated(&self) -> bool {

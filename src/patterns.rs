@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::protocol::is_room_name;
+use crate::wildcard;
 
 /// A room's name, or the beginning of one and `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,19 @@ impl<T: Clone> Patterns<T> {
         }
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         list.iter().find(|(pattern, _)| pattern.matches(room)).map(|(_, said)| said.clone())
+    }
+
+    /// What is said of all rooms that a pattern by tokens matches, the shortest first: of them all together, and of some of them. Nothing, where
+    /// nothing is said of them all.
+    pub(crate) fn covering(&self, wild: &str) -> Vec<T> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let beginning = wildcard::beginning(wild);
+        let covers = |pattern: &Pattern| pattern.is_prefix && beginning.starts_with(&pattern.text);
+        // The longest comes first. What stands before it holds for some rooms in its place.
+        let Some(index) = list.iter().position(|(pattern, _)| covers(pattern)) else { return Vec::new() };
+        let meets = |pattern: &Pattern| wildcard::may_meet(wild, &pattern.text, pattern.is_prefix);
+        let of_some = list[..index].iter().filter(|(pattern, _)| meets(pattern));
+        list[index..=index].iter().chain(of_some).map(|(_, said)| said.clone()).collect()
     }
 
     /// All that is said, and of what.

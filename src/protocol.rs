@@ -1,16 +1,17 @@
 #![doc = include_str!("protocol.md")]
 
-use std::any::Any;
+mod memory;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub use self::memory::Memory;
 use crate::frame::Frames;
 
 /// The version of the wire, as told in `connected`.
@@ -170,6 +171,17 @@ pub struct Packet {
     /// Where `data` lies in `source`; absent data is `null`.
     data: Option<Range<usize>>,
     id: Option<Id>,
+    /// Boxed: only acknowledgements have one.
+    place: Option<Box<Place>>,
+}
+
+/// Where a message stands that a client acknowledges or refuses by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) room: Box<str>,
+    pub(crate) seq: u64,
+    /// That one, and not all up to it.
+    pub(crate) is_one: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -187,7 +199,13 @@ impl Packet {
     pub fn new(event: impl Into<Box<str>>, data: impl Into<Bytes>, id: Option<Id>) -> Packet {
         let source = data.into();
         let data = Some(0..source.len());
-        Packet { source, event: Name::Owned(event.into()), data, id }
+        Packet { source, event: Name::Owned(event.into()), data, id, place: None }
+    }
+
+    /// The same, as an `ack` or `nack` of the one message that has this number in this room. (An `ack` in JSON is for all up to it.)
+    #[must_use]
+    pub fn about_one(self, room: impl Into<Box<str>>, seq: u64) -> Packet {
+        Packet { place: Some(Box::new(Place { room: room.into(), seq, is_one: true })), ..self }
     }
 
     /// The event's name.
@@ -211,6 +229,11 @@ impl Packet {
         self.id.as_ref()
     }
 
+    /// Which message it acknowledges or refuses.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_deref()
+    }
+
     /// How many bytes this packet keeps in memory.
     pub(crate) fn size(&self) -> usize {
         self.source.len()
@@ -230,6 +253,8 @@ pub struct Outgoing<'a> {
     pub seq: Option<u64>,
     /// Whether it stands for all messages up to `seq`.
     pub snapshot: bool,
+    /// How often it was sent to this peer before: see [`AtLeastOnce`](crate::AtLeastOnce).
+    pub again: u32,
     /// The payload as JSON text.
     pub data: &'a [u8],
 }
@@ -237,71 +262,7 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A message to one socket.
     pub(crate) fn direct(event: &'a str, id: Option<&'a Id>, data: &'a [u8]) -> Self {
-        Outgoing { event, id, room: None, seq: None, snapshot: false, data }
-    }
-}
-
-/// What a [`Dialect`] remembers of a room from one message to the next, such as the beginning of a line whose end is
-/// still to come. Each room has its own for each dialect in use; a message to one socket comes with an empty one.
-///
-/// What is written may depend on the message and on this, and on nothing else: sockets that are as far in a room, with equal
-/// memories, share the frames.
-#[derive(Clone, Default)]
-pub struct Memory(Option<Arc<dyn Remembered>>);
-
-/// What can be remembered.
-trait Remembered: Any + Send + Sync {
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn again(&self) -> Arc<dyn Remembered>;
-    fn is_same(&self, other: &dyn Remembered) -> bool;
-}
-
-impl<T: Any + Clone + PartialEq + Send + Sync> Remembered for T {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-    fn again(&self) -> Arc<dyn Remembered> {
-        Arc::new(self.clone())
-    }
-    fn is_same(&self, other: &dyn Remembered) -> bool {
-        other.as_any().downcast_ref::<T>() == Some(self)
-    }
-}
-
-impl Memory {
-    /// What was remembered, or a new one where that was nothing, or of another type.
-    pub fn get_or_default<T: Any + Default + Clone + PartialEq + Send + Sync>(&mut self) -> &mut T {
-        if !self.0.as_ref().is_some_and(|known| (**known).as_any().is::<T>()) {
-            self.0 = None;
-        }
-        let known = self.0.get_or_insert_with(|| Arc::new(T::default()));
-        if Arc::get_mut(known).is_none() {
-            // Others remember the same; from here on, not any more.
-            *known = (**known).again();
-        }
-        let known = Arc::get_mut(known).and_then(|known| known.as_any_mut().downcast_mut());
-        // It is a `T` and nobody else's, as made sure above.
-        known.unwrap_or_else(|| unreachable!())
-    }
-}
-
-impl PartialEq for Memory {
-    fn eq(&self, other: &Memory) -> bool {
-        match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || (**one).is_same(&**other),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Debug for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Memory(something)" } else { "Memory(nothing)" })
+        Outgoing { event, id, room: None, seq: None, snapshot: false, again: 0, data }
     }
 }
 
@@ -341,6 +302,12 @@ pub trait Dialect: Send + Sync + 'static {
         false
     }
 
+    /// Whether clients of this dialect can acknowledge what they were sent. Those that cannot get each message once, in
+    /// [rooms](crate::AtLeastOnce) where others get it again.
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
     /// Reads one whole message. `max_depth` bounds the nesting of the message.
     ///
     /// # Errors
@@ -367,6 +334,30 @@ struct Envelope<'a> {
     data: Option<&'a RawValue>,
     #[serde(default)]
     id: Option<Id>,
+    // Only acknowledgements have a place: of all other messages, unknown fields are ignored.
+    #[serde(borrow, default)]
+    room: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    seq: Option<&'a RawValue>,
+}
+
+impl Envelope<'_> {
+    fn place(&self) -> Result<Option<Box<Place>>, Malformed> {
+        let (room, seq) = match (self.room, self.seq) {
+            (Some(room), Some(seq)) => (room, seq),
+            (Some(_), None) if self.id.is_none() => {
+                return Err(Malformed("`room` needs the `seq` of a message".into()));
+            }
+            (None, Some(_)) if self.id.is_none() => {
+                return Err(Malformed("`seq` needs the `room` it counts in".into()));
+            }
+            _ => return Ok(None),
+        };
+        let room = serde_json::from_str(room.get()).map_err(|_| Malformed("`room` is a room's name".into()))?;
+        let seq = serde_json::from_str(seq.get());
+        let seq = seq.map_err(|_| Malformed("`seq` is the number of a message, a whole number from 1".into()))?;
+        Ok(Some(Box::new(Place { room, seq, is_one: false })))
+    }
 }
 
 impl Dialect for Json {
@@ -382,8 +373,12 @@ impl Dialect for Json {
             Cow::Owned(name) => Name::Owned(name.as_str().into()),
         };
         let data = envelope.data.map(|data| span(&message, data.get()));
+        let place = match &*envelope.event {
+            "ack" | "nack" => envelope.place()?,
+            _ => None,
+        };
         let id = envelope.id;
-        Ok(Packet { event, data, id, source: message })
+        Ok(Packet { event, data, id, place, source: message })
     }
 
     fn encode(&self, packet: &Outgoing<'_>, _memory: &mut Memory, frames: &mut Frames<'_>) {
@@ -403,6 +398,10 @@ impl Dialect for Json {
             if let Some(seq) = packet.seq {
                 out.extend_from_slice(br#","seq":"#);
                 write_json(out, &seq);
+            }
+            if packet.again > 0 {
+                out.extend_from_slice(br#","again":"#);
+                write_json(out, &packet.again);
             }
             if packet.snapshot {
                 out.extend_from_slice(br#","snapshot":true"#);
@@ -488,7 +487,8 @@ mod tests {
         String::from_utf8(out.split_off(2)).unwrap()
     }
 
-    const BARE: Outgoing<'_> = Outgoing { event: "e", id: None, room: None, seq: None, snapshot: false, data: b"1" };
+    const BARE: Outgoing<'_> =
+        Outgoing { event: "e", id: None, room: None, seq: None, snapshot: false, again: 0, data: b"1" };
 
     #[test]
     fn writes_golden_bytes() {

@@ -4,19 +4,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
 use indexmap::IndexMap;
 
+use crate::delivery::AtLeastOnce;
 use crate::history::{History, Log, Position, Start};
 use crate::hub::{Member, SocketId};
 use crate::outbox::Backlog;
 use crate::patterns::Patterns;
 use crate::protocol::{Memory, is_room_name};
-
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use crate::wildcard::{self, Trie};
 
 /// So many that joins of different rooms seldom meet.
 const SHARDS: usize = 64;
@@ -35,6 +37,8 @@ pub(crate) struct Room {
     state: Mutex<RoomState>,
     /// Whether it has a log. That does not change.
     is_logged: bool,
+    /// Whether its name is a pattern: its members get what is said in all rooms that match.
+    pub(crate) is_wild: bool,
 }
 
 #[derive(Debug, Default)]
@@ -73,10 +77,11 @@ impl Memories {
 }
 
 impl Room {
-    pub(crate) fn new(name: Arc<str>, keep: Option<Arc<History>>) -> Room {
+    pub(crate) fn new(name: Arc<str>, keep: Option<Arc<History>>, once: Option<AtLeastOnce>) -> Room {
         let is_logged = keep.is_some();
-        let log = keep.map(|keep| Box::new(Log::new(name.clone(), keep, Instant::now())));
-        Room { name, state: Mutex::new(RoomState { log, ..RoomState::default() }), is_logged }
+        let log = keep.map(|keep| Box::new(Log::new(name.clone(), keep, once, Instant::now())));
+        let is_wild = wildcard::is_wild(&name);
+        Room { name, state: Mutex::new(RoomState { log, ..RoomState::default() }), is_logged, is_wild }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, RoomState> {
@@ -89,6 +94,12 @@ impl Room {
 pub(crate) struct Rooms {
     /// Which rooms are to remember.
     pub(crate) histories: Patterns<Arc<History>>,
+    /// Of which rooms messages are to be acknowledged.
+    pub(crate) once: Patterns<AtLeastOnce>,
+    /// The rooms of patterns, which are in the map too.
+    wild: RwLock<Trie<Room>>,
+    /// Whether there are any: a broadcast then has nothing to look up.
+    has_wild: AtomicBool,
     /// Rooms that remember, but have neither members nor messages; some may have got either meanwhile.
     silent: Mutex<VecDeque<Weak<Room>>>,
     hasher: RandomState,
@@ -106,6 +117,9 @@ impl Rooms {
     pub(crate) fn new() -> Rooms {
         Rooms {
             histories: Patterns::default(),
+            once: Patterns::default(),
+            wild: RwLock::default(),
+            has_wild: AtomicBool::new(false),
             silent: Mutex::default(),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -122,6 +136,19 @@ impl Rooms {
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
         self.shard(name).rooms.get(name).cloned()
+    }
+
+    fn write_wild(&self) -> RwLockWriteGuard<'_, Trie<Room>> {
+        self.wild.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rooms of the patterns that match a name.
+    pub(crate) fn matching(&self, name: &str) -> Vec<Arc<Room>> {
+        let mut found = Vec::new();
+        if self.has_wild.load(Ordering::Acquire) {
+            self.wild.read().unwrap_or_else(PoisonError::into_inner).find(name, &mut found);
+        }
+        found
     }
 
     /// Calls `f` with a room under its lock, if there is one. With `opens`, one that remembers is made.
@@ -152,8 +179,14 @@ impl Rooms {
             return room.clone();
         }
         let name: Arc<str> = name.into();
-        let room = Arc::new(Room::new(name.clone(), keep));
+        let once = self.once.find(&name);
+        let room = Arc::new(Room::new(name.clone(), keep, once));
         shard.rooms.insert(name, room.clone());
+        if room.is_wild {
+            let mut wild = self.write_wild();
+            wild.insert(&room.name, room.clone());
+            self.has_wild.store(true, Ordering::Release);
+        }
         room
     }
 
@@ -161,7 +194,10 @@ impl Rooms {
     /// Returns the room, whether this is its first member, and where in the log that begins.
     fn insert(&self, name: &str, member: &Arc<Member>, start: &Start) -> (Arc<Room>, bool, Option<Position>) {
         loop {
-            let room = self.get(name).unwrap_or_else(|| self.make(name, self.histories.find(name)));
+            let room = self.get(name).unwrap_or_else(|| {
+                let keep = if wildcard::is_wild(name) { None } else { self.histories.find(name) };
+                self.make(name, keep)
+            });
             let mut state = room.lock();
             if state.dead {
                 continue;
@@ -240,6 +276,11 @@ impl Rooms {
         state.dead = true;
         shard.encoded += state.encoded();
         shard.rooms.remove(&room.name);
+        if room.is_wild {
+            let mut wild = self.write_wild();
+            wild.remove(&room.name);
+            self.has_wild.store(!wild.is_empty(), Ordering::Release);
+        }
         true
     }
 
@@ -274,7 +315,7 @@ impl Rooms {
 
     /// The names of all rooms with members, in no order.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        let has_members = |room: &&Arc<Room>| !room.is_logged || !room.lock().members.is_empty();
+        let has_members = |room: &&Arc<Room>| !room.is_wild && (!room.is_logged || !room.lock().members.is_empty());
         let names = |shard: MutexGuard<'_, Shard>| -> Vec<Arc<str>> {
             shard.rooms.values().filter(has_members).map(|room| room.name.clone()).collect()
         };
@@ -304,7 +345,8 @@ impl Rooms {
             census.encoded += shard.encoded;
             for room in shard.rooms.values() {
                 let state = room.lock();
-                census.rooms += usize::from(!state.members.is_empty());
+                let is_used = usize::from(!state.members.is_empty());
+                *if room.is_wild { &mut census.patterns } else { &mut census.rooms } += is_used;
                 if let Some(log) = &state.log {
                     census.logs += 1;
                     census.logged_messages += log.len();
@@ -321,6 +363,7 @@ impl Rooms {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Census {
     pub(crate) rooms: usize,
+    pub(crate) patterns: usize,
     pub(crate) members: usize,
     pub(crate) encoded: u64,
     pub(crate) logs: usize,

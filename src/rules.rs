@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::contract::Subscribe;
+use crate::delivery::AtLeastOnce;
 use crate::error::{Error, IntoError};
 use crate::handler::BoxFuture;
 use crate::history::History;
 use crate::patterns::{Pattern, Patterns};
+use crate::rooms::Rooms;
 use crate::socket::Socket;
 
 type Check = Arc<dyn Fn(Socket, String) -> BoxFuture<Result<(), Error>> + Send + Sync>;
@@ -72,18 +74,18 @@ pub(crate) type Rules = Patterns<Allow>;
 #[derive(Debug)]
 pub struct RoomRule<'a> {
     rules: &'a Rules,
-    histories: &'a Patterns<Arc<History>>,
+    rooms: &'a Rooms,
     pattern: Pattern,
 }
 
 impl<'a> RoomRule<'a> {
     /// # Panics
     /// When the pattern can match no room.
-    pub(crate) fn new(rules: &'a Rules, histories: &'a Patterns<Arc<History>>, pattern: &str) -> RoomRule<'a> {
+    pub(crate) fn new(rules: &'a Rules, rooms: &'a Rooms, pattern: &str) -> RoomRule<'a> {
         let Some(pattern) = Pattern::parse(pattern) else {
             panic!("`{pattern}` is no pattern of rooms: [A-Za-z0-9_.:-]{{1,256}}, or the beginning of it and `*`");
         };
-        RoomRule { rules, histories, pattern }
+        RoomRule { rules, rooms, pattern }
     }
 
     /// Every client may subscribe to these rooms.
@@ -93,7 +95,8 @@ impl<'a> RoomRule<'a> {
     }
 
     /// A client may subscribe where the function says so: `|socket, room| async move { … }`, which
-    /// returns `bool` or `Result<(), E>`. It runs in the socket's lane, within `handlerTimeout`; if it
+    /// returns `bool` or `Result<(), E>`. It is asked for a pattern as for a room: `room` is then such as `metrics.>`, and to let that in is to
+    /// let in all that match. It runs in the socket's lane, within `handlerTimeout`; if it
     /// panics, the answer is `internal` and the socket is not let in.
     pub fn allow_if<F, Fut>(self, check: F) -> Self
     where
@@ -119,7 +122,17 @@ impl<'a> RoomRule<'a> {
     /// found each on their own. A [`volatile`](crate::Broadcast::volatile) broadcast is not kept, nor is a
     /// [`request`](crate::Broadcast::request).
     pub fn history(self, history: History) -> Self {
-        self.histories.set(self.pattern.clone(), Arc::new(history));
+        self.rooms.histories.set(self.pattern.clone(), Arc::new(history));
+        self
+    }
+
+    /// Members of these rooms get each message until they have [acknowledged](AtLeastOnce) it, or it is given up. With
+    /// [history](RoomRule::history) it stays in the ring meanwhile, and a client that comes back goes on by `since`; without, it is kept for
+    /// each socket that has not, and ends with it. A [`volatile`](crate::Broadcast::volatile) broadcast is not kept.
+    ///
+    /// It holds for rooms that are made from now on.
+    pub fn at_least_once(self, delivery: AtLeastOnce) -> Self {
+        self.rooms.once.set(self.pattern.clone(), delivery);
         self
     }
 }
@@ -132,8 +145,8 @@ mod tests {
     fn the_longest_match_holds() {
         let rules = Rules::default();
         let deny = || Allow::If(Arc::new(|_, _| Box::pin(async { Err(Error::forbidden("no")) })));
-        let histories = Patterns::default();
-        RoomRule::new(&rules, &histories, "a:*").public();
+        let rooms = Rooms::new();
+        RoomRule::new(&rules, &rooms, "a:*").public();
         rules.set(Pattern::parse("a:b:*").unwrap(), deny());
         rules.set(Pattern::parse("a:b:c").unwrap(), Allow::Everyone);
         let is_public = |room| rules.find(room).map(|allow| matches!(allow, Allow::Everyone));

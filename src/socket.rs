@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::acks::{self, RequestError, Waiter};
 use crate::broadcast::Broadcast;
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::Config;
+use crate::delivery::{AtLeastOnce, Handed, Kept};
 use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode;
 use crate::error::{Error, code};
@@ -28,6 +29,7 @@ use crate::outbox::{Push, wake};
 use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::rooms::NotJoined;
 use crate::router::{ListenerId, Off, Router};
+use crate::wildcard;
 
 /// One connected peer: a cheap handle.
 ///
@@ -52,6 +54,8 @@ struct Inner {
 pub enum JoinError {
     /// The room cannot be named so: `[A-Za-z0-9_.:-]{1,256}`.
     Name,
+    /// It is no pattern; the text says why.
+    Pattern(&'static str),
     /// The socket is disconnected.
     Disconnected,
     /// Other nodes could not be told.
@@ -62,6 +66,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JoinError::Name => f.write_str("a room's name is 1 to 256 of [A-Za-z0-9_.:-]"),
+            JoinError::Pattern(why) => f.write_str(why),
             JoinError::Disconnected => f.write_str("the socket is disconnected"),
             JoinError::Adapter(text) => write!(f, "other nodes could not be told: {text}"),
         }
@@ -73,7 +78,7 @@ impl std::error::Error for JoinError {}
 impl From<JoinError> for Error {
     fn from(error: JoinError) -> Error {
         let code = match error {
-            JoinError::Name => code::FORBIDDEN,
+            JoinError::Name | JoinError::Pattern(_) => code::FORBIDDEN,
             JoinError::Disconnected => code::DISCONNECTED,
             JoinError::Adapter(_) => code::BUSY,
         };
@@ -113,6 +118,11 @@ impl Socket {
     /// Data of one's own beside this socket.
     pub fn extensions(&self) -> &Extensions {
         &self.0.extensions
+    }
+
+    /// The dialect that it speaks, by its subprotocol: `eventwire.v1.json` for the protocol's own.
+    pub fn dialect(&self) -> &str {
+        self.0.member.spoken.dialect.subprotocol()
     }
 
     /// Whether emits can still reach the peer.
@@ -228,6 +238,11 @@ impl Socket {
         self.send(self.member().tell("error", None, &Error::new(code.into(), message.into())))
     }
 
+    /// Emits that the peer is to [acknowledge](AtLeastOnce).
+    pub fn at_least_once(&self, delivery: AtLeastOnce) -> Acknowledged<'_> {
+        Acknowledged(self, delivery)
+    }
+
     /// Asks the peer and waits for its answer, as an `A`, for `ackTimeout` or the
     /// [time given](Request::timeout).
     ///
@@ -261,12 +276,45 @@ impl Socket {
         if !protocol::is_room_name(room) {
             return Err(JoinError::Name);
         }
+        self.join_checked(room).await
+    }
+
+    async fn join_checked(&self, room: &str) -> Result<(), JoinError> {
         let joining = self.io().joining(room).await.map_err(|error| JoinError::Adapter(error.to_string()))?;
         let joined = self.io().join(self.member(), room, None, &Start::Live);
         drop(joining);
         joined.map(drop).map_err(|refusal| match refusal {
             NotJoined::Gone | NotJoined::TooMany => JoinError::Disconnected,
         })
+    }
+
+    /// Gets what is said in all rooms that a pattern matches, from now on: `metrics.*.load`, `metrics.>`. A room's tokens are parted by dots; `*` is any one,
+    /// `>` all that follow, at least one. What comes is told as from its room, and comes once, whoever else is joined. A room with history is
+    /// not read back: its messages come from now on, with their `seq`, through the outbox.
+    ///
+    /// It does not count toward `maxSubscriptions`; the client may leave it by `unsubscribe`. Where there are other nodes, they are told of the
+    /// pattern as of a room. Cancel safe: dropped, it has joined or not.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub async fn join_pattern(&self, pattern: impl AsRef<str>) -> Result<(), JoinError> {
+        let pattern = pattern.as_ref();
+        wildcard::check(pattern).map_err(JoinError::Pattern)?;
+        self.join_checked(pattern).await
+    }
+
+    /// Leaves a pattern. One that it has not joined is left already.
+    pub fn leave_pattern(&self, pattern: impl AsRef<str>) {
+        self.leave(pattern);
+    }
+
+    /// The patterns that it has joined, in no order.
+    pub fn patterns(&self) -> Vec<String> {
+        self.joined().filter(|name| wildcard::is_wild(name)).collect()
+    }
+
+    fn joined(&self) -> impl Iterator<Item = String> {
+        self.0.member.rooms().into_iter().map(|name| name.to_string())
     }
 
     /// Leaves a room. One that it is not in is left already.
@@ -276,7 +324,7 @@ impl Socket {
 
     /// The rooms that it is in, in no order; once it is gone, those that it was in.
     pub fn rooms(&self) -> Vec<String> {
-        self.0.member.rooms().iter().map(|name| name.to_string()).collect()
+        self.joined().filter(|name| !wildcard::is_wild(name)).collect()
     }
 
     /// A broadcast to a room, this socket left out.
@@ -404,6 +452,43 @@ impl Volatile<'_> {
                 Ok(false)
             }
         }
+    }
+}
+
+/// Emits of one socket that are to be acknowledged. See [`Socket::at_least_once`].
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged<'a>(&'a Socket, AtLeastOnce);
+
+impl Acknowledged<'_> {
+    /// Sends an event, again until it is acknowledged, or given up. It does not wait: what the peer cannot take yet is kept for it. To a client
+    /// whose [dialect](crate::Dialect::acknowledges) has no acknowledgements it is sent as by [`try_emit`](Socket::try_emit).
+    ///
+    /// # Errors
+    /// As [`Socket::try_emit`]; `Full` where as much as an outbox holds waits to be acknowledged already.
+    pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Result<(), EmitError> {
+        let Acknowledged(socket, policy) = *self;
+        let member = socket.member();
+        if !member.spoken.dialect.acknowledges() {
+            return socket.try_emit(event, data);
+        }
+        protocol::check_event(event).map_err(EmitError::Name)?;
+        let data = encode::json(&data).map_err(|error| EmitError::Encode(error.to_string()))?;
+        let data = Bytes::copy_from_slice(&data);
+        let kept = Arc::new(Kept { id: acks::next_id(), event: event.into(), data, room: None, seq: None, policy });
+        let frame = kept.frame(member, 0);
+        if frame.is_empty() {
+            return Ok(());
+        }
+        match member.deliveries.hand(member, &kept, &frame, Instant::now()) {
+            Handed::Sent { waker, .. } => wake(waker),
+            Handed::Waits => {}
+            Handed::GivenUp(waker) => {
+                wake(waker);
+                return Err(EmitError::Full);
+            }
+            Handed::Closed => return Err(EmitError::Disconnected),
+        }
+        Ok(())
     }
 }
 

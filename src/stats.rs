@@ -16,6 +16,8 @@ pub struct Stats {
     pub sockets: usize,
     /// Rooms that have members.
     pub rooms: usize,
+    /// Patterns that have members.
+    pub patterns: usize,
     /// Memberships: a socket in two rooms counts twice.
     pub members: usize,
     /// Sockets that have ever connected.
@@ -34,6 +36,18 @@ pub struct Stats {
     pub dropped: u64,
     /// Gaps that members of rooms with history were told.
     pub gaps: u64,
+    /// Messages that their sockets are to [acknowledge](crate::AtLeastOnce), each once for each socket.
+    pub delivered: u64,
+    /// How often one of them was sent again.
+    pub again: u64,
+    /// Those that were acknowledged.
+    pub acked: u64,
+    /// How often one was refused by `nack`.
+    pub nacked: u64,
+    /// Those that were given up. Some of them were never sent: those of [no tries](crate::DeadLetter::tries).
+    pub dead_letters: u64,
+    /// Those that sockets left unacknowledged in rooms with history when they went.
+    pub left: u64,
     /// Rooms with history, those without members among them.
     pub logs: usize,
     /// Messages that they keep.
@@ -66,11 +80,13 @@ impl Totals {
 impl Io {
     /// Counts of what is and was. They are summed when asked for.
     pub fn stats(&self) -> Stats {
-        let [messages_in, bytes_in, messages_out, bytes_out, gaps, dropped] = self.counted(Counters::totals);
+        let [messages_in, bytes_in, messages_out, bytes_out, gaps, rest @ ..] = self.counted(Counters::totals);
+        let [delivered, again, acked, nacked, dead_letters, left, dropped] = rest;
         let census = self.hub().census();
         Stats {
             sockets: self.hub().len(),
             rooms: census.rooms,
+            patterns: census.patterns,
             members: census.members,
             connected: self.connected(),
             messages_in,
@@ -80,6 +96,12 @@ impl Io {
             encoded: census.encoded,
             dropped,
             gaps,
+            delivered,
+            again,
+            acked,
+            nacked,
+            dead_letters,
+            left,
             logs: census.logs,
             logged_messages: census.logged_messages,
             logged_bytes: census.logged_bytes,

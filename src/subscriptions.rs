@@ -15,11 +15,18 @@ use crate::lane;
 use crate::protocol::{Id, Packet, is_room_name};
 use crate::rooms::NotJoined;
 use crate::socket::{JoinError, Socket};
+use crate::wildcard;
 
 /// One entry of the answer.
 #[derive(Serialize)]
 struct Entry<'a> {
-    room: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<&'a str>,
+    /// How many milliseconds there are to acknowledge each message, where that is asked for.
+    #[serde(rename = "ackTimeout", skip_serializing_if = "Option::is_none")]
+    ack_timeout: Option<u64>,
     /// Where it begins, in a room with history.
     #[serde(flatten)]
     position: Option<Begun>,
@@ -34,6 +41,14 @@ struct Begun {
     from: u64,
 }
 
+impl<'a> Entry<'a> {
+    fn new(name: &'a str) -> Entry<'a> {
+        let is_wild = wildcard::is_wild(name);
+        let (pattern, room) = (Some(name).filter(|_| is_wild), Some(name).filter(|_| !is_wild));
+        Entry { pattern, room, ack_timeout: None, position: None, error: None }
+    }
+}
+
 /// What a client asks for.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -42,10 +57,11 @@ enum Wanted {
     Many(Vec<String>),
 }
 
-/// A room, and where in its history to begin. Where it has none, that changes nothing.
+/// A room, and where in its history to begin, which changes nothing where it has none; or a pattern of rooms.
 #[derive(Deserialize)]
 struct Place {
-    room: String,
+    room: Option<String>,
+    pattern: Option<String>,
     since: Option<u64>,
     epoch: Option<Box<str>>,
     last: Option<u64>,
@@ -61,6 +77,8 @@ impl From<Position> for Begun {
 struct Asked {
     rooms: Vec<String>,
     is_list: bool,
+    /// The one name is that of a pattern.
+    is_pattern: bool,
     start: Start,
 }
 
@@ -71,13 +89,27 @@ impl Asked {
         };
         if packet.data().trim_ascii_start().first() != Some(&b'{') {
             let expected = "expected a room, a list of rooms, or an object with `room`";
+            let by_name = |rooms, is_list| Ok(Asked { rooms, is_list, is_pattern: false, start: Start::Usual });
             return match serde_json::from_slice(packet.data()) {
-                Ok(Wanted::One(room)) => Ok(Asked { rooms: vec![room], is_list: false, start: Start::Usual }),
-                Ok(Wanted::Many(rooms)) => Ok(Asked { rooms, is_list: true, start: Start::Usual }),
+                Ok(Wanted::One(room)) => by_name(vec![room], false),
+                Ok(Wanted::Many(rooms)) => by_name(rooms, true),
                 Err(_) => Err(invalid(".", expected.into())),
             };
         }
-        let Place { room, since, epoch, last } = handler::decode(packet)?;
+        let Place { room, pattern, since, epoch, last } = handler::decode(packet)?;
+        let is_pattern = pattern.is_some();
+        let room = match (room, pattern) {
+            (Some(room), None) => room,
+            (None, Some(pattern)) => {
+                wildcard::check(&pattern).map_err(|why| invalid("pattern", why.into()))?;
+                if since.is_some() || last.is_some() {
+                    return Err(invalid("pattern", "`since` and `last` are for one room, not for a pattern".into()));
+                }
+                pattern
+            }
+            (Some(_), Some(_)) => return Err(invalid("pattern", "`room` and `pattern` exclude each other".into())),
+            (None, None) => return Err(invalid("room", "missing field `room`, or `pattern`".into())),
+        };
         let start = match (since, epoch, last) {
             (Some(_), _, Some(_)) => return Err(invalid("last", "`since` and `last` exclude each other".into())),
             (Some(_), None, _) => return Err(invalid("epoch", "`since` needs the `epoch` that it counts in".into())),
@@ -85,7 +117,7 @@ impl Asked {
             (None, _, Some(count)) => Start::Last(count),
             (None, _, None) => Start::Usual,
         };
-        Ok(Asked { rooms: vec![room], is_list: false, start })
+        Ok(Asked { rooms: vec![room], is_list: false, is_pattern, start })
     }
 }
 
@@ -104,7 +136,7 @@ pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
 }
 
 async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
-    let Asked { rooms, is_list, start } = Asked::parse(packet)?;
+    let Asked { rooms, is_list, is_pattern, start } = Asked::parse(packet)?;
     let most = socket.config().max_subscriptions;
     // The answer has an entry for each, and a rule may be asked for each.
     if rooms.len() > most.saturating_mul(4).max(64) {
@@ -116,11 +148,14 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     for room in &rooms {
         // With no place left no rule is asked.
         let is_new = !socket.member().is_in(room) && !joins.contains(room);
-        if is_new && free == 0 && is_room_name(room) {
+        if is_new && free == 0 && (is_pattern || is_room_name(room)) {
             allowed.push(Err(too_many(most)));
             continue;
         }
-        let verdict = allow(socket, room, &start).await;
+        let verdict = match is_pattern && wildcard::is_wild(room) {
+            true => allow_pattern(socket, room).await,
+            false => allow(socket, room, &start).await,
+        };
         if is_new && verdict.is_ok() {
             joins.insert(room);
             free -= 1;
@@ -143,8 +178,12 @@ async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
             })
         });
         match joined {
-            Ok(position) => Entry { room, position: position.map(Begun::from), error: None },
-            Err(error) => Entry { room, position: None, error: Some(error) },
+            Ok(position) => {
+                let once = socket.io().hub().rooms().once.find(room);
+                let ack_timeout = once.map(|once| once.patience().as_millis() as u64);
+                Entry { position: position.map(Begun::from), ack_timeout, ..Entry::new(room) }
+            }
+            Err(error) => Entry { error: Some(error), ..Entry::new(room) },
         }
     });
     answer(socket, packet, is_list, entries.collect())
@@ -166,6 +205,24 @@ async fn allow(socket: &Socket, room: &str, start: &Start) -> Result<Joining, Er
         let rule = rule.ok_or_else(|| Error::forbidden("no rule lets clients into this room"))?;
         rule.check(socket, room).await?;
     }
+    joining(socket, room).await
+}
+
+/// The same for a pattern: a rule is to hold for all its rooms, and those that hold for some of them are asked too.
+async fn allow_pattern(socket: &Socket, pattern: &str) -> Result<Joining, Error> {
+    if !socket.member().is_in(pattern) {
+        let rules = socket.io().rules().covering(pattern);
+        if rules.is_empty() {
+            return Err(Error::forbidden("no rule lets clients into all rooms of this pattern"));
+        }
+        for rule in rules {
+            rule.check(socket, pattern).await?;
+        }
+    }
+    joining(socket, pattern).await
+}
+
+async fn joining(socket: &Socket, room: &str) -> Result<Joining, Error> {
     socket.io().joining(room).await.map_err(|error| Error::new(code::BUSY, error.to_string()))
 }
 
@@ -173,7 +230,7 @@ async fn unsubscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let Asked { rooms, is_list, .. } = Asked::parse(packet)?;
     let leave = |room| {
         socket.io().leave(socket.member(), room);
-        Entry { room, position: None, error: None }
+        Entry::new(room)
     };
     let entries: Vec<Entry<'_>> = rooms.iter().map(|room| leave(room.as_str())).collect();
     // Nothing of the rooms comes after the ack: its place is taken when they have been left.

@@ -4,7 +4,7 @@
 pub(crate) use std::sync::PoisonError;
 
 #[cfg(not(model))]
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 #[cfg(model)]
-pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+pub(crate) use shuttle::sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};

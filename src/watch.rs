@@ -1,15 +1,15 @@
 //! What an `Io` knows of itself beside its connections: since when it is there, what its modules say, what was counted
 //! and what comes of that in a while.
 
-mod clock;
 mod events;
+mod handling;
 mod tally;
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
-pub(crate) use self::clock::Clock;
 pub(crate) use self::events::{EventCounts, EventTable};
+pub(crate) use self::handling::Handling;
 use self::tally::{CLOSES, CODES, DOOR};
 pub(crate) use self::tally::{Fault, Tally};
 use crate::flow::Samples;

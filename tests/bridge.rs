@@ -135,13 +135,27 @@ async fn it_streams_is_watched_and_stops() {
     let refused = ann.request("subscribe", json!("elsewhere")).await.unwrap_err();
     assert_eq!(refused["code"], "forbidden", "what is not streamed is nobody's");
 
+    // StreamKit's clients get everything in words of their own.
+    let mut old = Raw::connect(address).await;
+    assert_eq!(old.shake(&handshake(address, "GET /streamkit HTTP/1.1", &[])).await.0, 101);
+    let (mut old_ones, streamed) = (old, publisher.clone());
+    streamed.publish("stream.b", "7".into()).await.unwrap();
+    let data = loop {
+        let frame = old_ones.frame().await.expect("it is told").json();
+        if frame["type"] == "data" && frame["payload"] == 7 {
+            break frame;
+        }
+    };
+    assert_eq!(data["room"], "stream.b");
+    drop(old_ones);
+
     // It is watched.
     let samples = metrics(address).await;
     for sample in [
-        "websocket_clients_total 2",
-        "websocket_clients_active 2",
+        "websocket_clients_total 3",
+        
         "eventwire_nats_connected{source=\"nats\"} 1",
-        "eventwire_nats_messages_total{source=\"nats\"} 2",
+        "eventwire_nats_messages_total{source=\"nats\"} 3",
     ] {
         assert!(samples.iter().any(|line| line == sample), "{sample}: {samples:#?}");
     }
@@ -181,7 +195,7 @@ async fn without_nats_it_starts_and_says_so() {
     let port = free_port();
     let (mut bridge, address) = start(&format!("nats://127.0.0.1:{port}"), |_| {}).await;
     let away = health(address, 503).await;
-    assert_eq!(away["reasons"], json!([{"name": "nats", "message": "NATS is not reached yet"}]));
+    assert_eq!(away["reasons"], json!([{"name": "nats", "message": "`nats` has not been connected yet"}]));
     let mut ann = viewer(address, "stream.a").await;
     // And comes up when NATS does.
     let nats = NatsServer::start_at(Make::Debian, port.into(), "").await;

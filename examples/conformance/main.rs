@@ -1,12 +1,15 @@
 //! The server against which clients in any language are tested.
 //!
 //! ```sh
-//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell]
+//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell] \
+//!     [--nats URL --source SUBJECT,SUBJECT…]      # with `--features nats`
 //! ```
 //!
-//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The path `/go-ws` speaks that
-//! dialect, any other the protocol's own JSON. What it answers to which event is in `events.rs` beside this file, and
+//! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The paths `/go-ws` and `/streamkit` speak those
+//! dialects, any other the protocol's own JSON. In rooms `once:*` messages are to be acknowledged. What it answers to which event is in `events.rs` beside this file, and
 //! which processes it runs in `processes.rs`; with `--allow-shell`, any script of any client's.
+//! With `--nats` it streams the subjects of `--source` to rooms of their names, which anyone may subscribe to; it waits for NATS for
+//! two seconds before it says that it is ready, and for ever after.
 
 mod events;
 mod processes;
@@ -14,8 +17,8 @@ mod processes;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use eventwire::dialects::GoWs;
-use eventwire::{Config, Handshake, Io, Refusal};
+use eventwire::dialects::{GoWs, StreamKit};
+use eventwire::{AtLeastOnce, Config, Handshake, History, Io, Refusal};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,10 +26,10 @@ const GRACE: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { listen, config, allow_shell } = arguments()?;
+    let Arguments { listen, config, allow_shell, nats } = arguments()?;
     raise_file_limit();
 
-    let io = Io::builder().config(config).dialect(GoWs::default()).build()?;
+    let io = Io::builder().config(config).dialect(GoWs::default()).dialect(StreamKit::default()).build()?;
     io.authenticate(|handshake: Handshake| async move {
         match handshake.query_param("token").as_deref() {
             None => Ok(None),
@@ -35,9 +38,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     io.rooms("public:*").public();
+    let once = AtLeastOnce::default().ack_timeout(Duration::from_secs(1)).tries(5);
+    io.rooms("once:*").public().history(History::default()).at_least_once(once);
     io.rooms("member:*").allow_if(|socket, _| async move { !socket.handshake().user().is_empty() });
     events::register(&io);
     let processes = processes::install(&io, allow_shell);
+    if let Some((url, subjects)) = nats {
+        stream(&io, &url, &subjects).await?;
+    }
 
     let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -57,21 +65,42 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+#[cfg(feature = "nats")]
+async fn stream(io: &Io, url: &str, subjects: &str) -> Result<(), Box<dyn std::error::Error>> {
+    use eventwire::nats_source::NatsSource;
+
+    let source = NatsSource::builder().connect(url).subjects(subjects.split(',').map(str::trim)).public();
+    let source = io.install(source.build()?);
+    if tokio::time::timeout(Duration::from_secs(2), source.ready()).await.is_err() {
+        eprintln!("NATS is not there yet");
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "nats"))]
+async fn stream(_io: &Io, _url: &str, _subjects: &str) -> Result<(), Box<dyn std::error::Error>> {
+    Err("`--nats` needs the feature `nats`: cargo run --features nats --example conformance".into())
+}
+
 struct Arguments {
     listen: SocketAddr,
     config: Config,
     allow_shell: bool,
+    /// Where NATS is, and which subjects.
+    nats: Option<(String, String)>,
 }
 
 fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
     let (mut listen, mut config) = (SocketAddr::from(([127, 0, 0, 1], 4000)), Config::default());
-    let mut allow_shell = false;
+    let (mut allow_shell, mut nats, mut source) = (false, None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
         match argument.as_str() {
             "--listen" => listen = value()?.parse().map_err(|error| format!("`--listen`: {error}"))?,
             "--allow-shell" => allow_shell = true,
+            "--nats" => nats = Some(value()?),
+            "--source" => source = Some(value()?),
             "--config" => {
                 let file = value()?;
                 let text = std::fs::read_to_string(&file).map_err(|error| format!("`{file}`: {error}"))?;
@@ -83,7 +112,12 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
             unknown => return Err(format!("unknown argument `{unknown}`").into()),
         }
     }
-    Ok(Arguments { listen, config, allow_shell })
+    let nats = match (nats, source) {
+        (None, None) => None,
+        (Some(url), Some(subjects)) => Some((url, subjects)),
+        _ => return Err("`--nats URL` and `--source SUBJECTS` go together".into()),
+    };
+    Ok(Arguments { listen, config, allow_shell, nats })
 }
 
 /// Ten thousand connections are ten thousand file descriptors.

@@ -10,6 +10,8 @@
 //! published there comes as `message`. They get what comes from then on, and after a lost connection, by `since` and `epoch`, what they
 //! missed: up to 1,000 messages of a room, 256 KiB or a minute of them.
 //!
+//! StreamKit's own clients connect to `/streamkit`, and get everything.
+//!
 //! Beside it, `/` is a page that shows what goes on, `/metrics` is for Prometheus, and `/health` tells JSON with 200 or, while a
 //! required subject does not come, 503. On SIGTERM or Ctrl-C it ends within 5 s, and clients are told so (1001).
 
@@ -25,8 +27,9 @@ use axum::middleware::map_request;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use eventwire::nats_source::{NatsSourceBuilder, NatsSourceHandle, NatsState};
-use eventwire::{Error, History, Io, PeerAddr, Probe, Setup};
+use eventwire::dialects::StreamKit;
+use eventwire::nats_source::NatsSourceBuilder;
+use eventwire::{Error, History, Io, PeerAddr, Setup};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -35,6 +38,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::status::Source;
 
 const USAGE: &str = "nats_bridge CONFIG.json [--listen ADDRESS], or nats_bridge --schema";
+
+/// Where StreamKit's own clients connect, who get everything.
+const STREAM_KIT: &str = "/streamkit";
 
 /// Within it, all that was taken is sent, and all clients are told to come back.
 const GRACE: Duration = Duration::from_secs(5);
@@ -72,28 +78,13 @@ fn page(path: &str) -> Arc<str> {
     page.replace("/* path */", &path).into()
 }
 
-/// Connects to NATS what the setup names, and has health ask for it.
+/// Connects to NATS what the setup names.
 fn connect(io: &Io, setup: &Setup) -> eventwire::Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for source in NatsSourceBuilder::from_setup(&setup.source)? {
-        let source = Source::new(&setup.source, io.install(source.public().build()?), sources.len());
-        let (handle, is_required) = (source.handle.clone(), source.is_required);
-        // One name for as long as the program runs.
-        io.health_probe(source.name.clone().leak(), move || probe(&handle, is_required));
-        sources.push(source);
+    for source in NatsSourceBuilder::from_setup(setup)? {
+        sources.push(Source::new(&setup.source, io.install(source.public().build()?), sources.len()));
     }
     Ok(sources)
-}
-
-fn probe(handle: &NatsSourceHandle, is_required: bool) -> Probe {
-    let message = match handle.state() {
-        NatsState::Connected => return Probe::Up,
-        NatsState::Connecting => "NATS is not reached yet".to_owned(),
-        NatsState::Disconnected { since } => format!("NATS has been away for {} s", since.elapsed().as_secs()),
-        NatsState::Closed => return Probe::Failed("the source has ended".to_owned()),
-        other => format!("{other:?}"),
-    };
-    if is_required { Probe::Down(message) } else { Probe::Degraded(message) }
 }
 
 #[tokio::main]
@@ -116,7 +107,7 @@ async fn run() -> eventwire::Result<()> {
         Some(address) => TcpListener::bind(address).await?,
         None => TcpListener::bind((setup.listen.host.as_str(), setup.listen.port)).await?,
     };
-    let io = setup.clone().io()?;
+    let io = setup.clone().io_with(Io::builder().dialect(StreamKit::default()))?;
     // Bounded for each, as publishers name the rooms.
     io.rooms("*").history(History::bytes(256 * 1024).count(REMEMBERED).ttl(Duration::from_secs(60)).live_only());
     let sources = connect(&io, &setup)?;
@@ -128,6 +119,7 @@ async fn run() -> eventwire::Result<()> {
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .route_service(&path, io.service())
+        .route_service(STREAM_KIT, io.service())
         .with_state(Bridge { io: io.clone(), prometheus })
         .layer(map_request(with_peer))
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -173,7 +165,7 @@ fn arguments() -> eventwire::Result<Option<Arguments>> {
     let text = std::fs::read_to_string(&file).map_err(|error| Error::new("config", format!("{file}: {error}")))?;
     let setup = Setup::from_json(&text).map_err(|error| Error::new("config", format!("{file}: {error}")))?;
     let path = &setup.listen.path;
-    if ["/", "/metrics", "/health"].contains(&path.as_str()) || path.contains(['{', '}']) {
+    if ["/", "/metrics", "/health", STREAM_KIT].contains(&path.as_str()) || path.contains(['{', '}']) {
         return Err(Error::new("config", format!("{file}: `path`: this program has something else at `{path}`")));
     }
     Ok(Some(Arguments { setup, listen }))

@@ -63,6 +63,8 @@ pub(crate) fn walk(keys: &mut impl Keys, config: &mut Config) {
     });
     let about = "Requests to one peer that wait for its answer.";
     keys.key(("maxPendingAcks", about), Count(1), &mut c.max_pending_acks);
+    let about = "Messages delivered at least once that one peer has not acknowledged; further ones wait.";
+    keys.key(("maxInFlight", about), Count(1), &mut c.max_in_flight);
     let about = "How long the server waits for a peer's acknowledgement: of a request, and of a message that is delivered \
                  at least once (there it is 5 s by default).";
     keys.key(("ackTimeout", about), Time(1), &mut c.ack_timeout);

@@ -144,6 +144,10 @@ impl Dialect for GoWs {
         Some(&self.path)
     }
 
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
     fn decode(&self, message: Bytes, max_depth: usize) -> Result<Packet, Malformed> {
         let Message { kind, channel, data } = protocol::read_object(&message, max_depth)?;
         let (event, data) = match &*kind {

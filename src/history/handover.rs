@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::log::Placed;
-use super::{Logged, Position, Pulled};
+use super::{Log, Logged, Position, Pulled};
 use crate::hub::Member;
 use crate::outbox::wake;
 use crate::rooms::Room;
@@ -35,7 +35,7 @@ impl Room {
                 return true;
             }
             let Some(log) = &mut state.log else { return false };
-            match log.pull(member, most, is_last, &mut give) {
+            match log.pull(self, member, most, is_last, &mut give) {
                 Pulled::NeedsSnapshot => {
                     let Some((epoch, mut lent)) = log.lend(member) else { break (Pulled::All, Vec::new()) };
                     drop(state);
@@ -76,6 +76,11 @@ impl Room {
             drop(dropped);
             wakers.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Calls `f` with what it remembers.
+    pub(crate) fn with_log<R>(&self, f: impl FnOnce(&mut Log) -> R) -> Option<R> {
+        self.lock().log.as_deref_mut().map(f)
     }
 
     /// Begins another life of the room.

@@ -13,11 +13,13 @@ use super::ring::Ring;
 use super::snapshot::Snapshot;
 use super::translation::Translation;
 use super::{Gap, History, Logged, Missing, Start};
+use crate::delivery::AtLeastOnce;
 use crate::encode::{self, Scratch};
 use crate::frame::{self, Frames};
 use crate::hub::{Member, SocketId, count};
 use crate::outbox::Backlog;
 use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
+use crate::rooms::Room;
 
 /// A ring of fewer may hold this many before a fold is taken not to keep up: whoever folds may have lost the processor for some
 /// time slices, while others emit.
@@ -48,6 +50,9 @@ pub(crate) struct Log {
     moved: Vec<Waker>,
     /// No cursor is before this number.
     slowest: u64,
+    /// Whether members are to acknowledge all messages, and else which ones.
+    pub(super) once: Option<AtLeastOnce>,
+    pub(super) some_once: VecDeque<(u64, AtLeastOnce)>,
     translations: Vec<Translation>,
     /// How often a message was written in another dialect than JSON.
     translated: u64,
@@ -100,6 +105,8 @@ pub(crate) enum Pulled {
     All,
     /// The snapshot must be written first, where the room is not locked.
     NeedsSnapshot,
+    /// As many as may be are not acknowledged: the member asks again by itself once some are.
+    Held,
 }
 
 /// What a life of a room leaves behind: to be dropped without a lock.
@@ -109,7 +116,7 @@ pub(super) struct Cleared {
 }
 
 impl Log {
-    pub(crate) fn new(room: Arc<str>, keep: Arc<History>, now: Instant) -> Log {
+    pub(crate) fn new(room: Arc<str>, keep: Arc<History>, once: Option<AtLeastOnce>, now: Instant) -> Log {
         Log {
             room,
             epoch: new_epoch(),
@@ -122,6 +129,8 @@ impl Log {
             waiters: Vec::new(),
             moved: Vec::new(),
             slowest: 0,
+            once,
+            some_once: VecDeque::new(),
             translations: Vec::new(),
             translated: 0,
             snapshot: keep.fold.clone().map(Snapshot::new),
@@ -168,6 +177,7 @@ impl Log {
         event: &str,
         data: &[u8],
         except: &[SocketId],
+        once: Option<AtLeastOnce>,
         now: Instant,
         mut wake: impl FnMut(&Member),
     ) {
@@ -180,6 +190,7 @@ impl Log {
             self.except_bytes += size(except);
             self.excepts.push_back((seq, except.into()));
         }
+        self.some_once.extend(once.filter(|_| self.once.is_none()).map(|once| (seq, once)));
         self.used = now;
         self.is_forgotten = false;
         self.evict(now);
@@ -231,6 +242,7 @@ impl Log {
         if let Some((_, except)) = self.excepts.pop_front_if(|(seq, _)| *seq <= gone) {
             self.except_bytes -= size(&except);
         }
+        self.some_once.pop_front_if(|(seq, _)| *seq <= gone);
     }
 
     // ---- members
@@ -336,6 +348,7 @@ impl Log {
         self.ring = Ring::new();
         self.excepts = VecDeque::new();
         self.except_bytes = 0;
+        self.some_once = VecDeque::new();
         self.slowest = 0;
         self.translations = Vec::new();
         self.used = now;
@@ -356,12 +369,14 @@ impl Log {
     /// how many messages they are. With `is_last`, only what is there by now.
     pub(crate) fn pull(
         &mut self,
+        room: &Arc<Room>,
         member: &Arc<Member>,
         most: usize,
         is_last: bool,
         mut give: impl FnMut(Bytes, usize),
     ) -> Pulled {
         let (first, last) = (self.ring.first(), self.ring.last());
+        let acknowledges = member.spoken.dialect.acknowledges();
         // A dialect may have no such message, and nothing cannot be written.
         let mut give = |frames: Bytes, messages| {
             if !frames.is_empty() {
@@ -389,6 +404,10 @@ impl Log {
                 }
                 None => {
                     let (from, to) = (Some(cursor.next), Some(first - 1));
+                    if self.once.is_some() && acknowledges {
+                        let missed = first - cursor.next;
+                        member.deliveries.overtaken(member, &self.room, cursor.next, missed, Instant::now());
+                    }
                     give(gap(&self.room, &self.epoch, member, from, to, Missing::Slow), 1);
                 }
             }
@@ -397,8 +416,20 @@ impl Log {
         }
         let last = cursor.stop.map_or(last, |stop| stop.min(last));
         if cursor.next <= last {
-            let to = self.ring.reach(cursor.next, most).min(last);
-            self.give(member, to, most, give);
+            let mut to = self.ring.reach(cursor.next, most).min(last);
+            let next = cursor.next;
+            // Who ends is sent all, and asked for nothing.
+            let is_once = acknowledges && cursor.stop.is_none();
+            let is_once =
+                is_once && (self.once.is_some() || self.some_once.back().is_some_and(|(seq, _)| *seq >= next));
+            if is_once {
+                to = to.min(next + member.deliveries.reserve(room, to + 1 - next, Instant::now()) - 1);
+                if to < next {
+                    return Pulled::Held;
+                }
+            }
+            let once = is_once.then_some(room);
+            self.give(member, to, most, once, give);
         }
         let is_all = self.cursors.get(&member.id).is_none_or(|cursor| cursor.next > last);
         if is_all {
@@ -411,7 +442,16 @@ impl Log {
     }
 
     /// Gives the messages up to `to` that are for this member; in another dialect than JSON no more than about `most` bytes.
-    fn give(&mut self, member: &Arc<Member>, to: u64, most: usize, mut give: impl FnMut(Bytes, usize)) {
+    ///
+    /// With `once`, it is to acknowledge them.
+    fn give(
+        &mut self,
+        member: &Arc<Member>,
+        to: u64,
+        most: usize,
+        once: Option<&Arc<Room>>,
+        mut give: impl FnMut(Bytes, usize),
+    ) {
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return };
         let (mut next, mut memory) = (cursor.next, mem::take(&mut cursor.memory));
         let index = self.excepts.partition_point(|(seq, _)| *seq < next);
@@ -429,11 +469,15 @@ impl Log {
                 });
                 // Counted with the last of them.
                 give(before.unwrap_or_default(), (end - next) as usize);
+                self.expect(member, once, next..=end - 1);
                 next = end;
             }
             while next < end && written < most {
                 let frames = self.translate(member, next, &mut memory);
                 written += frames.len();
+                if !frames.is_empty() {
+                    self.expect(member, once, next..=next);
+                }
                 give(frames, 1);
                 next += 1;
             }

@@ -46,7 +46,7 @@ fn publish(hub: &Hub, number: u64) {
     let audience = Audience { rooms: &["r"], except: &[], except_rooms: &[] };
     let data = number.to_string();
     let manner = Manner::Overflow(Overflow::Disconnect);
-    hub.broadcast(audience, Message { event: "m", data: data.as_bytes(), manner, lag: None });
+    hub.broadcast(audience, Message { event: "m", data: data.as_bytes(), manner, lag: None, once: None });
 }
 
 /// The task of a connection, which sleeps until it is woken.

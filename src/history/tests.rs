@@ -146,7 +146,7 @@ impl Run {
         let data = format!("\"{}\"", "x".repeat(size));
         let audience = Audience { rooms: &["log"], except: &except, except_rooms: &[] };
         let manner = Manner::Overflow(Overflow::Disconnect);
-        self.hub.broadcast(audience, Message { event: "n", data: data.as_bytes(), manner, lag: None });
+        self.hub.broadcast(audience, Message { event: "n", data: data.as_bytes(), manner, lag: None, once: None });
         self.excepts.push(except.first().copied());
     }
 

@@ -73,6 +73,6 @@ impl Io {
         let overflow = Manner::Overflow(message.overflow.unwrap_or(self.0.config.outbox.overflow));
         let manner = if message.volatile { Manner::Volatile } else { overflow };
         let data = message.data.get().as_bytes();
-        self.deliver(audience, Message { event: &message.event, data, manner, lag: None });
+        self.deliver(audience, Message { event: &message.event, data, manner, lag: None, once: message.at_least_once });
     }
 }

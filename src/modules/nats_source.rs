@@ -54,7 +54,8 @@
 //! # Going away and coming back
 //!
 //! The source connects by itself, and again for ever, after pauses of random length up to 4 s. While NATS is away, sockets stay,
-//! and [`state`](NatsSourceHandle::state) and health say so. On [`Io::shutdown`](crate::Io::shutdown), or
+//! and [`state`](NatsSourceHandle::state) and [health](crate::Io::health) say so: the probe `nats` is down as long as a source is not
+//! connected. On [`Io::shutdown`](crate::Io::shutdown), or
 //! [`close`](NatsSourceHandle::close), NATS is told first to send no more; what has come of core subjects is emitted, of JetStream
 //! handed back; acknowledgements are sent last.
 //!

@@ -14,7 +14,7 @@ const OTHER: &str = "other";
 
 /// So many events are measured one by one; of the rest one of so many is, and stands for all of them: a look at the
 /// clock costs as much as a fiftieth of an event.
-const STRIDE: u64 = 32;
+const STRIDE: u8 = 32;
 
 /// The counts of one event's name.
 #[derive(Debug, Default)]
@@ -27,10 +27,11 @@ pub(crate) struct EventCounts {
 
 impl EventCounts {
     /// Counts one. Returns for how many its handlers' time is to stand: 0, it is not measured.
-    pub(crate) fn handle(&self) -> u64 {
+    pub(crate) fn handle(&self) -> u8 {
+        let stride = u64::from(STRIDE);
         match self.handled.fetch_add(1, Ordering::Relaxed) {
-            n if n < STRIDE => 1,
-            n if n % STRIDE == STRIDE - 1 => STRIDE,
+            n if n < stride => 1,
+            n if n % stride == stride - 1 => STRIDE,
             _ => 0,
         }
     }
@@ -178,9 +179,9 @@ mod tests {
         let counts = EventCounts::default();
         let mut stands_for = 0;
         for handled in 1..=1000 {
-            stands_for += counts.handle();
-            assert!(stands_for <= handled && handled - stands_for < STRIDE, "{stands_for} of {handled}");
-            if handled <= STRIDE {
+            stands_for += u64::from(counts.handle());
+            assert!(stands_for <= handled && handled - stands_for < u64::from(STRIDE), "{stands_for} of {handled}");
+            if handled <= u64::from(STRIDE) {
                 assert_eq!(stands_for, handled, "the first ones are measured one by one");
             }
         }

@@ -23,6 +23,7 @@ mod load;
 mod locks;
 mod order;
 mod outbox;
+mod patterns;
 mod requests;
 mod rooms;
 mod sample;

@@ -1,7 +1,10 @@
 //! Core subjects: what reaches which room, and how.
 
+use std::time::Duration;
+
+use eventwire::dialects::StreamKit;
 use eventwire::nats_source::{NatsSource, NatsSourceError, NatsState};
-use eventwire::{NameError, Pace};
+use eventwire::{AtLeastOnce, Io, NameError, Pace};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +15,15 @@ use crate::server::*;
 use crate::support::*;
 
 impl Client {
+    /// Through which rooms the next messages come.
+    async fn rooms(&mut self, count: usize) -> Vec<String> {
+        let mut rooms = Vec::new();
+        for _ in 0..count {
+            rooms.push(self.next().await["room"].as_str().unwrap().to_owned());
+        }
+        rooms
+    }
+
     /// The data of the next message, letter by letter as it came.
     async fn verbatim(&mut self) -> String {
         loop {
@@ -190,16 +202,88 @@ async fn rooms_are_for_whom_the_rules_let_in() {
 }
 
 #[tokio::test]
+async fn patterns_of_clients_match_as_subjects_do() {
+    let nats = NatsServer::start(Make::Debian).await;
+    let server = Server::new().await;
+    let _source = ready(&server.io, nats.source("m.>").subject("x.*.é")).await;
+    let mut client = server.client().await;
+    for (pattern, is_allowed) in
+        [("m.*.load", true), ("m.cpu.>", true), ("x.*.%C3%A9", true), ("x.>", false), (">", false)]
+    {
+        let answer = client.request("subscribe", json!({"pattern": pattern})).await;
+        assert_eq!(answer.is_ok(), is_allowed, "{pattern}: {answer:?}");
+    }
+    let publisher = nats.client().await;
+    for subject in ["m.cpu.load", "m.disk.load", "m.disk.free", "m.cpu", "x.y.é", "m.cpu.a.b"] {
+        publisher.publish(subject, "1".into()).await.unwrap();
+    }
+    // The first is matched by two: one copy. Subjects of one subscription keep their order, others have none.
+    let (of_x, of_m) = client.rooms(4).await.into_iter().partition::<Vec<_>, _>(|room| room.starts_with('x'));
+    assert_eq!(
+        (of_m, of_x),
+        (vec!["m.cpu.load".into(), "m.disk.load".into(), "m.cpu.a.b".into()], vec!["x.y.%C3%A9".into()])
+    );
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn everyone_gets_everything_without_asking() {
     let nats = NatsServer::start(Make::Debian).await;
     let server = Server::new().await;
-    let _source = ready(&server.io, NatsSource::builder().connect(nats.url()).subject("news").everyone()).await;
+    let source = NatsSource::builder().connect(nats.url()).subjects(["m.>", "m.é", "news"]).everyone();
+    let _source = ready(&server.io, source).await;
     let mut clients = server.clients(3).await;
     until("they have joined", || server.io.room_len("news") == 3).await;
-    nats.client().await.publish("news", "1".into()).await.unwrap();
-    for client in &mut clients {
-        assert_eq!(client.next().await, json!({"event": "message", "room": "news", "data": 1}));
+    let publisher = nats.client().await;
+    for subject in ["news", "m.a.b", "m.é", "other"] {
+        publisher.publish(subject, "1".into()).await.unwrap();
     }
+    for client in &mut clients {
+        let mut rooms = client.rooms(3).await;
+        rooms.sort();
+        assert_eq!(rooms, ["m.%C3%A9", "m.a.b", "news"]);
+        client.expect_nothing().await;
+    }
+}
+
+/// Its clients never subscribe.
+#[tokio::test]
+async fn clients_of_stream_kit_get_everything_that_is_public() {
+    let nats = NatsServer::start(Make::Debian).await;
+    let server = Server::of(Io::builder().dialect(StreamKit::default()).build().unwrap()).await;
+    let _source = ready(&server.io, nats.source("metrics.>")).await;
+    let closed = NatsSource::builder().connect(nats.url()).subject("closed.>").name("closed");
+    let closed = ready(&server.io, closed).await;
+    let request = format!("ws://{}/streamkit", server.address);
+    let (mut ws, _) = within("the handshake", tokio_tungstenite::connect_async(request)).await.unwrap();
+    until("it has joined", || server.io.sockets().iter().any(|socket| socket.patterns() == ["metrics.>"])).await;
+    let publisher = nats.client().await;
+    publisher.publish("closed.a", "0".into()).await.unwrap();
+    publisher.flush().await.unwrap();
+    until("that too", || closed.counts().messages == 1).await;
+    publisher.publish("metrics.cpu", "9007199254740993".into()).await.unwrap();
+    loop {
+        let message = within("a frame", ws.next()).await.unwrap().unwrap();
+        let Message::Text(text) = message else { continue };
+        if text.contains(r#""type":"data""#) {
+            assert!(text.contains("9007199254740993"), "{text}");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_acknowledge_where_they_are_asked_to() {
+    let nats = NatsServer::start(Make::Debian).await;
+    let server = Server::new().await;
+    let again = AtLeastOnce::default().ack_timeout(Duration::from_millis(50));
+    let _source = ready(&server.io, nats.source("orders").at_least_once(again)).await;
+    let mut client = server.client_in("orders").await;
+    let publisher = nats.client().await;
+    publisher.publish("orders", "7".into()).await.unwrap();
+    let first = client.next().await;
+    let second = client.next().await;
+    assert_eq!((&first["data"], &second["data"], &second["again"]), (&json!(7), &json!(7), &json!(1)), "{second}");
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 
 use super::counts::Counts;
-use super::handle::{NatsSourceHandle, Shared};
+use super::handle::{self, NatsSourceHandle, Shared};
 use super::names::{covers, is_subject, literal, pattern};
 use super::source::Source;
 use crate::protocol::{MAX_ROOM, check_event};
-use crate::{Error, Io, JoinError, Module, NameError, Pace, Socket, code};
+use crate::{AtLeastOnce, Error, Io, Module, NameError, Pace, Socket, code};
+
+/// The dialect whose clients get everything without asking.
+const STREAM_KIT: &str = "streamkit";
 
 /// Subjects of NATS, streamed to the rooms of the same names. `io.install(source)` gives a [`NatsSourceHandle`]. See the
 /// [module](super).
@@ -26,8 +29,10 @@ pub struct NatsSourceBuilder {
     pub(super) event: String,
     pub(super) queue: usize,
     pub(super) pace: Option<Pace>,
+    pub(super) at_least_once: Option<AtLeastOnce>,
     is_public: bool,
     is_for_everyone: bool,
+    is_optional: bool,
 }
 
 #[derive(Default)]
@@ -108,8 +113,10 @@ impl NatsSource {
             event: "message".to_owned(),
             queue: 65_536,
             pace: None,
+            at_least_once: None,
             is_public: false,
             is_for_everyone: false,
+            is_optional: false,
         }
     }
 }
@@ -117,8 +124,8 @@ impl NatsSource {
 impl NatsSourceBuilder {
     // ---- where from
 
-    /// Connects to NATS: `nats://HOST:4222`, `tls://…`, several separated by commas, with `user:password@` where it asks
-    /// for that. It need not be there yet: the source tries for ever, after at most 4 s.
+    /// Connects to NATS: `nats://HOST:4222`, `tls://…`, several separated by commas, with `user:password@` or `token@` where it
+    /// asks for that. It need not be there yet: the source tries for ever, after at most 4 s.
     pub fn connect(self, urls: impl Into<String>) -> Self {
         self.connect_with(urls, ConnectOptions::new())
     }
@@ -167,7 +174,8 @@ impl NatsSourceBuilder {
         NatsSourceBuilder { event: event.into(), ..self }
     }
 
-    /// Lets every client subscribe to the rooms of these subjects. Else the application's own [rules](Io::rooms) hold.
+    /// Lets every client subscribe to the rooms of these subjects, and gives everything to clients of the dialect
+    /// [`StreamKit`](crate::dialects::StreamKit), which never subscribe. Else the application's own [rules](Io::rooms) hold.
     pub fn public(self) -> Self {
         NatsSourceBuilder { is_public: true, ..self }
     }
@@ -183,7 +191,17 @@ impl NatsSourceBuilder {
         NatsSourceBuilder { pace: Some(pace), ..self }
     }
 
-    /// Its name in logs, metrics and health, and as NATS knows its connection. Default `nats`; of several sources each needs
+    /// Has each member [acknowledge](AtLeastOnce) each message, and sends it again until it does.
+    pub fn at_least_once(self, delivery: AtLeastOnce) -> Self {
+        NatsSourceBuilder { at_least_once: Some(delivery), ..self }
+    }
+
+    /// While it is not connected, [health](Io::health) tells of it and stays ready.
+    pub fn optional(self) -> Self {
+        NatsSourceBuilder { is_optional: true, ..self }
+    }
+
+    /// Its name in logs, metrics and reasons of health, and as NATS knows its connection. Default `nats`; of several sources each needs
     /// one of its own.
     pub fn name(self, name: impl Into<String>) -> Self {
         NatsSourceBuilder { name: name.into(), ..self }
@@ -202,7 +220,7 @@ impl NatsSourceBuilder {
         if self.subjects.is_empty() {
             return Err(NatsSourceError::NoSubject);
         }
-        let is_bad = |subject: &&String| !is_subject(subject) || literal(&pattern(subject)).0.len() > MAX_ROOM;
+        let is_bad = |subject: &&String| !is_subject(subject) || pattern(subject).len() > MAX_ROOM;
         if let Some(subject) = self.subjects.iter().find(is_bad) {
             return Err(NatsSourceError::Subject(subject.clone()));
         }
@@ -245,20 +263,23 @@ impl Module for NatsSource {
         if settings.is_public {
             let_everyone_subscribe(io, &patterns);
         }
-        if settings.is_for_everyone {
+        let (is_public, is_for_everyone) = (settings.is_public, settings.is_for_everyone);
+        if is_public || is_for_everyone {
             let patterns: Arc<[String]> = patterns.into();
             io.on_connect(move |socket: Socket| {
-                let patterns = patterns.clone();
+                let gets_all = is_for_everyone || socket.dialect() == STREAM_KIT;
+                let patterns = Some(patterns.clone()).filter(|_| gets_all);
                 async move {
-                    for pattern in &*patterns {
-                        join(&socket, pattern).await?;
+                    for pattern in patterns.iter().flat_map(|patterns| &**patterns) {
+                        socket.join_pattern(pattern).await?;
                     }
                     Ok(())
                 }
             });
         }
         let counts = Counts::new(&settings.name, settings.knows_dropped());
-        let shared = Arc::new(Shared::new(counts));
+        let shared = Arc::new(Shared::new(&settings.name, settings.is_optional, counts));
+        handle::tell_health(io, &shared);
         // A shutdown waits for it.
         io.spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
         NatsSourceHandle(shared)
@@ -291,8 +312,4 @@ fn let_everyone_subscribe(io: &Io, patterns: &[String]) {
             }
         }
     }
-}
-
-async fn join(socket: &Socket, pattern: &str) -> Result<(), JoinError> {
-    socket.join(pattern).await
 }

@@ -1,11 +1,12 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::NatsSourceError;
 use super::counts::{Counts, NatsCounts};
+use crate::{Io, Probe};
 
 /// How a source stands with NATS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,49 @@ pub enum NatsState {
 pub struct NatsSourceHandle(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
+    name: String,
+    is_optional: bool,
     pub(super) counts: Counts,
     state: watch::Sender<NatsState>,
     /// NATS has the subscriptions, or the consumer.
     ready: watch::Sender<bool>,
     stop: watch::Sender<bool>,
+}
+
+/// The sources of an `Io` that have not ended, for its health.
+#[derive(Default)]
+struct Sources(Mutex<Vec<Weak<Shared>>>);
+
+/// Has the `Io`'s health know of it.
+pub(super) fn tell_health(io: &Io, shared: &Arc<Shared>) {
+    let sources = io.extensions().get_or_insert_with(Sources::default);
+    sources.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(shared));
+    io.health_probe("nats", move || sources.probe());
+}
+
+impl Sources {
+    fn probe(&self) -> Probe {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut away, mut is_ready) = (Vec::new(), true);
+        sources.retain(|source| {
+            let Some(source) = source.upgrade() else { return false };
+            match source.state() {
+                NatsState::Connected => return true,
+                NatsState::Connecting => away.push(format!("`{}` has not been connected yet", source.name)),
+                NatsState::Disconnected { since } => {
+                    away.push(format!("`{}` is disconnected for {} s", source.name, since.elapsed().as_secs()));
+                }
+                NatsState::Closed => return false,
+            }
+            is_ready &= source.is_optional;
+            true
+        });
+        match (away.is_empty(), is_ready) {
+            (true, _) => Probe::Up,
+            (false, true) => Probe::Degraded(away.join(", ")),
+            (false, false) => Probe::Down(away.join(", ")),
+        }
+    }
 }
 
 impl NatsSourceHandle {
@@ -84,8 +123,10 @@ impl fmt::Debug for NatsSourceHandle {
 }
 
 impl Shared {
-    pub(super) fn new(counts: Counts) -> Shared {
+    pub(super) fn new(name: &str, is_optional: bool, counts: Counts) -> Shared {
         Shared {
+            name: name.to_owned(),
+            is_optional,
             counts,
             state: watch::Sender::new(NatsState::Connecting),
             ready: watch::Sender::new(false),

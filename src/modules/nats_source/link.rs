@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ServerAddr};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::builder::{NatsSourceBuilder, Server, addresses};
 use super::handle::{NatsState, Shared};
+use super::names::unescaped;
 
 /// How often the connection is looked at: a client of the application's own tells nobody else when it changes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,7 +34,19 @@ pub(super) async fn client(settings: &mut NatsSourceBuilder, shared: &Arc<Shared
     let options = options.retry_on_initial_connect().max_reconnects(None).reconnect_delay_callback(delay);
     let options = options.subscription_capacity(settings.queue);
     let addresses = addresses(&urls).map_err(|error| error.to_string())?;
+    let options = with_credentials(options, &addresses);
     options.connect(addresses).await.map_err(|error| error.to_string())
+}
+
+/// Those that an address has in it, which the client itself passes over: a user and a password, or a token alone.
+fn with_credentials(options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
+    let text = |text: &str| unescaped(text).unwrap_or_else(|| text.to_owned());
+    let found = addresses.iter().find_map(|address| Some((text(address.username()?), address.password().map(text))));
+    match found {
+        None => options,
+        Some((user, Some(password))) => options.user_and_password(user, password),
+        Some((token, None)) => options.token(token),
+    }
 }
 
 /// Anything up to the bound, so that all the clients of a server that comes back do not come at once.

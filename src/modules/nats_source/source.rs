@@ -93,6 +93,9 @@ impl Source {
         if let Some(pace) = self.settings.pace {
             broadcast = broadcast.paced(pace);
         }
+        if let Some(delivery) = self.settings.at_least_once {
+            broadcast = broadcast.at_least_once(delivery);
+        }
         match broadcast.emit(&self.settings.event, payload).await {
             Ok(_) => {
                 self.shared.counts.emitted(message.payload.len());

@@ -9,6 +9,7 @@ use async_nats::jetstream::consumer::{Consumer, DeliverPolicy, Info};
 use async_nats::jetstream::{self, AckKind, Message};
 use async_nats::{Client, Error};
 use futures::{FutureExt, StreamExt};
+use tokio::task::coop::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use super::emitted::Emitted;
@@ -166,7 +167,7 @@ impl Reader<'_> {
             };
             let Some(lost) = lost else { continue };
             // What came before it is not waited for again.
-            while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+            while let Some(message) = come(&mut messages) {
                 if self.settle(&message, emitted).await.is_err() {
                     break;
                 }
@@ -199,9 +200,17 @@ impl Reader<'_> {
 
 /// What has come and was not emitted is for whoever reads next, now and not only after the `ack_wait`.
 async fn hand_back(mut messages: pull::Stream) {
-    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+    let come: Vec<Message> = std::iter::from_fn(|| come(&mut messages)).collect();
+    // Before, or NATS would bring them here again.
+    drop(messages);
+    for message in come {
         if message.ack_with(AckKind::Nak(None)).await.is_err() {
             return;
         }
     }
+}
+
+/// The next that is here already. Tokio's budget, which is to let others have their turn, would hide those beyond it.
+fn come(messages: &mut pull::Stream) -> Option<Message> {
+    unconstrained(messages.next()).now_or_never()??.ok()
 }

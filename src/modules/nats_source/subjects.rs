@@ -27,10 +27,12 @@ struct Reader<'a> {
     turn: Vec<(usize, Message)>,
     /// How many messages were taken in all.
     taken: &'a AtomicU64,
+    /// What the source asks itself; a subject such as `>` matches that too.
+    own: &'a str,
 }
 
 pub(super) async fn read(source: &Source, client: &Client, stop: impl Future<Output = ()> + Unpin) {
-    let taken = AtomicU64::new(0);
+    let (taken, own) = (AtomicU64::new(0), client.new_inbox());
     let mut subscribers = Vec::new();
     for (index, subject) in source.settings.subjects.iter().enumerate() {
         match client.subscribe(subject.clone()).await {
@@ -38,10 +40,10 @@ pub(super) async fn read(source: &Source, client: &Client, stop: impl Future<Out
             Err(error) => return tracing::error!(source = source.settings.name, subject, %error, "not subscribed"),
         }
     }
-    let reader = Reader { source, client, subscribers, turn: Vec::with_capacity(TURN), taken: &taken };
+    let reader = Reader { source, client, subscribers, turn: Vec::with_capacity(TURN), taken: &taken, own: &own };
     let readying = async {
         source.shared.connected().await;
-        heard(client, &taken).await;
+        heard(client, &own, &taken).await;
         source.shared.is_ready();
         pending::<()>().await
     };
@@ -53,11 +55,10 @@ pub(super) async fn read(source: &Source, client: &Client, stop: impl Future<Out
 
 /// Waits until NATS has done what it was asked to before: it does one after another. One that answers nobody, as to a client that
 /// may not listen for answers, is not waited for.
-async fn heard(client: &Client, taken: &AtomicU64) {
-    let inbox = client.new_inbox();
+async fn heard(client: &Client, own: &str, taken: &AtomicU64) {
     let answer = async {
-        let mut answers = client.subscribe(inbox.clone()).await.ok()?;
-        client.publish(inbox, "".into()).await.ok()?;
+        let mut answers = client.subscribe(own.to_owned()).await.ok()?;
+        client.publish(own.to_owned(), "".into()).await.ok()?;
         answers.next().await
     };
     if let Ok(Some(_)) = timeout(Duration::from_secs(2), answer).await {
@@ -121,7 +122,7 @@ impl Reader<'_> {
         for (index, message) in self.turn.drain(..) {
             // It comes once for each subject that matches.
             let is_another = index > 0 && subjects[..index].iter().any(|subject| covers(subject, &message.subject));
-            if !is_another {
+            if !is_another && message.subject.as_str() != self.own {
                 self.source.emit(&message).await;
             }
         }

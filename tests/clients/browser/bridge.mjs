@@ -101,7 +101,7 @@ const away = () => {
     const tab = await Tab.open(browser);
     await tab.is(({ sources }) => sources?.[0].state === 'away');
     await tab.shows('#health-text', /^Not ready$/);
-    await tab.shows('#reasons', /^nats: NATS has been away for \d+ s$/);
+    await tab.shows('#reasons', /^nats: `nats` is disconnected for \d+ s$/);
     await tab.shows('.source .state', /^Away for \d+ s$/);
     await tab.picture('away');
   });

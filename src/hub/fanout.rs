@@ -1,0 +1,345 @@
+//! From a broadcast to the outboxes: who gets it, one time each, and in which frames.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+
+use super::{Hub, Member, SocketId};
+use crate::acks;
+use crate::config::Overflow;
+use crate::delivery::{AtLeastOnce, Handed, Kept};
+use crate::encode;
+use crate::outbox::{Backlog, Push};
+use crate::protocol::{Id, Memory, Outgoing};
+use crate::rooms::{Memories, Room, RoomState};
+
+thread_local! {
+    static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+}
+
+/// To whom a broadcast goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience<'a> {
+    /// These rooms; none means everyone.
+    pub(crate) rooms: &'a [&'a str],
+    pub(crate) except: &'a [SocketId],
+    pub(crate) except_rooms: &'a [&'a str],
+}
+
+/// How a broadcast treats a member that does not keep up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    Overflow(Overflow),
+    Volatile,
+}
+
+/// A broadcast as the hub sees it: the data is JSON already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) event: &'a str,
+    pub(crate) data: &'a [u8],
+    pub(crate) manner: Manner,
+    /// By how many bytes members of a room with history may be behind before the emitter is to wait.
+    pub(crate) lag: Option<usize>,
+    /// It is to be acknowledged, whatever is said of its rooms.
+    pub(crate) once: Option<AtLeastOnce>,
+}
+
+/// What became of a broadcast here.
+#[derive(Debug, Default)]
+pub(crate) struct Delivered {
+    /// Before how many members it was put.
+    pub(crate) members: usize,
+    /// What waits for the slowest of them, in bytes and in messages.
+    pub(crate) slowest: Backlog,
+    /// Rooms with history in which some member is further behind than asked for.
+    pub(crate) lagging: Vec<Arc<Room>>,
+    /// Whether a room was made.
+    pub(crate) has_opened: bool,
+}
+
+/// One room that is addressed, as far as there is anybody.
+struct Visited<'a> {
+    name: &'a str,
+    /// The room itself, locked.
+    room: Option<(&'a Arc<Room>, &'a mut RoomState)>,
+    /// Those of the patterns that match it. They are locked after it, so that it is in order for their members, too.
+    wild: &'a [Arc<Room>],
+}
+
+/// Members of rooms, by id.
+type Members = IndexMap<SocketId, Arc<Member>>;
+
+impl Hub {
+    /// Who is addressed, one time each, and through which room.
+    pub(crate) fn audience(&self, audience: Audience<'_>) -> Vec<(Arc<str>, Arc<Member>)> {
+        let mut members = Vec::new();
+        let mut seen = self.seen(audience);
+        self.visit(audience.rooms, false, |Visited { name, room, wild }| {
+            let name = room.as_ref().map_or_else(|| name.into(), |(room, _)| room.name.clone());
+            if !wild.is_empty() {
+                seen.seen.get_or_insert_default();
+            }
+            let mut add = |of: &Members| {
+                let addressed = of.values().filter(|member| !seen.skips(member.id));
+                members.extend(addressed.map(|member| (name.clone(), member.clone())));
+            };
+            if let Some((_, state)) = &room {
+                add(&state.members);
+            }
+            wild.iter().for_each(|pattern| add(&pattern.lock().members));
+        });
+        members
+    }
+
+    /// Puts a message before each member that is addressed.
+    ///
+    /// Of rooms without history, each member gets it one time, from the first that it is in; each room with history keeps
+    /// a copy of its own. The frame is encoded once per dialect and room.
+    pub(crate) fn broadcast(&self, audience: Audience<'_>, message: Message<'_>) -> Delivered {
+        let mut delivered = Delivered::default();
+        // Called when no lock is held. The thread's own list: none is made for each message.
+        let mut wakers = WAKERS.take();
+        let mut seen = self.seen(audience);
+        let mut to_fold = Vec::new();
+        let keeps = matches!(message.manner, Manner::Overflow(_));
+        self.visit(audience.rooms, keeps, |Visited { name, room, wild }| {
+            let once = message.once.or_else(|| self.rooms.once.find(name));
+            if wild.len() > 1 {
+                // Who is in the room itself is told apart without it.
+                seen.seen.get_or_insert_default();
+            }
+            let mut out = Put { message, once, seen: &mut seen, delivered: &mut delivered, wakers: &mut wakers };
+            let Some((room, state)) = room else {
+                wild.iter().for_each(|pattern| out.put_through(pattern, name, None, None));
+                return;
+            };
+            let seq = match &mut state.log {
+                Some(log) if keeps => {
+                    out.delivered.has_opened |= log.last() == 0 && state.members.is_empty();
+                    let except = out.seen.excepted();
+                    log.append(message.event, message.data, &except, message.once, Instant::now(), |member| {
+                        out.wakers.extend(member.outbox.push_ready(room));
+                    });
+                    let excepted = except.iter().filter(|id| state.members.contains_key(*id)).count();
+                    out.delivered.members += state.members.len() - excepted;
+                    if message.lag.is_some_and(|most| log.lags(most, None)) {
+                        out.delivered.lagging.push(room.clone());
+                    }
+                    if log.has_snapshot() {
+                        to_fold.push(room.clone());
+                    }
+                    state.encoded += 1;
+                    Some(log.last())
+                }
+                _ => {
+                    let name = Some(&*room.name).filter(|name| !name.is_empty());
+                    let RoomState { members, memories, encoded, .. } = &mut *state;
+                    *encoded += out.put(members, name, None, None, memories);
+                    None
+                }
+            };
+            wild.iter().for_each(|pattern| out.put_through(pattern, name, seq, Some(&state.members)));
+        });
+        wakers.drain(..).for_each(Waker::wake);
+        WAKERS.set(wakers);
+        to_fold.iter().for_each(Room::fold);
+        delivered
+    }
+
+    /// The members of a room, and of the patterns that match it.
+    pub(super) fn members_of(&self, name: &str) -> HashSet<SocketId> {
+        let mut ids = HashSet::new();
+        self.visit(&[name], false, |Visited { room, wild, .. }| {
+            ids.extend(room.iter().flat_map(|(_, state)| state.members.keys()));
+            wild.iter().for_each(|pattern| ids.extend(pattern.lock().members.keys()));
+        });
+        ids
+    }
+
+    fn seen<'a>(&self, audience: Audience<'a>) -> Seen<'a> {
+        // Collected before, so that no two rooms are locked at once.
+        let excepted = audience.except_rooms.iter().flat_map(|name| self.members_of(name)).collect();
+        let seen = (audience.rooms.len() > 1).then(HashSet::new);
+        Seen { except: audience.except, excepted, seen }
+    }
+
+    /// Visits each room addressed under its lock. With `opens`, rooms that are to remember are made.
+    fn visit(&self, rooms: &[&str], opens: bool, mut visit: impl FnMut(Visited<'_>)) {
+        if rooms.is_empty() {
+            let room = Some((&self.everyone, &mut *self.everyone.lock()));
+            visit(Visited { name: "", room, wild: &[] });
+        }
+        for name in rooms {
+            let wild = self.rooms.matching(name);
+            let visited = self.rooms.with(name, opens, |room, state| {
+                // A pattern is nobody's to emit to.
+                if !room.is_wild {
+                    visit(Visited { name, room: Some((room, state)), wild: &wild });
+                }
+            });
+            if visited.is_none() && !wild.is_empty() {
+                visit(Visited { name, room: None, wild: &wild });
+            }
+        }
+    }
+}
+
+/// A broadcast on its way to the members of one room.
+struct Put<'a, 'b> {
+    message: Message<'a>,
+    once: Option<AtLeastOnce>,
+    seen: &'b mut Seen<'a>,
+    delivered: &'b mut Delivered,
+    wakers: &'b mut Vec<Waker>,
+}
+
+impl Put<'_, '_> {
+    /// To the members of a pattern that are not in the room itself.
+    fn put_through(&mut self, pattern: &Arc<Room>, name: &str, seq: Option<u64>, have: Option<&Members>) {
+        let mut state = pattern.lock();
+        let RoomState { members, encoded, .. } = &mut *state;
+        // What a dialect remembers is a room's, and this is through many.
+        *encoded += self.put(members, Some(name), seq, have, &mut Memories::default());
+    }
+
+    /// To the members of a room without history. Returns how often it was encoded.
+    fn put(
+        &mut self,
+        members: &Members,
+        room: Option<&str>,
+        seq: Option<u64>,
+        have: Option<&Members>,
+        memories: &mut Memories,
+    ) -> u64 {
+        if members.is_empty() {
+            return 0;
+        }
+        let Message { event, data, manner, .. } = self.message;
+        let kept = self.once.filter(|_| matches!(manner, Manner::Overflow(_))).map(|policy| {
+            let room = room.map(Arc::from);
+            let (event, data) = (event.into(), Bytes::copy_from_slice(data));
+            Arc::new(Kept { id: acks::next_id(), event, data, room, seq, policy })
+        });
+        let now = kept.as_ref().map(|_| Instant::now());
+        let id = kept.as_ref().map(|kept| Id::Number(kept.id));
+        let packet = Outgoing { room, seq, ..Outgoing::direct(event, id.as_ref(), data) };
+        let mut encoded = Encoded::new(packet, memories);
+        for member in members.values() {
+            if self.seen.skips(member.id) || have.is_some_and(|have| have.contains_key(&member.id)) {
+                continue;
+            }
+            let frame = encoded.of(member);
+            if frame.is_empty() {
+                // Its dialect has no such message.
+                continue;
+            }
+            if let (Some(kept), Some(now)) = (&kept, now)
+                && member.spoken.dialect.acknowledges()
+            {
+                match member.deliveries.hand(member, kept, frame, now) {
+                    Handed::Sent { backlog, waker } => self.put_before(backlog, waker),
+                    Handed::Waits => self.delivered.members += 1,
+                    Handed::GivenUp(waker) => self.wakers.extend(waker),
+                    Handed::Closed => {}
+                }
+                continue;
+            }
+            let push = match manner {
+                Manner::Overflow(overflow) => member.outbox.push_broadcast(frame, overflow),
+                Manner::Volatile => member.outbox.push_volatile(frame),
+            };
+            match push {
+                Push::Queued { backlog, waker, displaced } => {
+                    member.counters.drop_by(manner, displaced);
+                    self.put_before(backlog, waker);
+                }
+                Push::Dropped { waker, count: dropped } => {
+                    member.counters.drop_by(manner, dropped);
+                    self.wakers.extend(waker);
+                }
+                Push::Full | Push::Closed => {}
+            }
+        }
+        encoded.count
+    }
+
+    fn put_before(&mut self, backlog: Backlog, waker: Option<Waker>) {
+        self.delivered.members += 1;
+        self.delivered.slowest = self.delivered.slowest.or_worse(backlog);
+        self.wakers.extend(waker);
+    }
+}
+
+/// A broadcast's frame for one room, encoded when the first member of a dialect is met.
+struct Encoded<'a> {
+    packet: Outgoing<'a>,
+    /// The frame of the dialect at place 0, which is JSON: the common case takes no list.
+    first: Option<Bytes>,
+    others: Vec<(usize, Bytes)>,
+    memories: &'a mut Memories,
+    count: u64,
+}
+
+impl<'a> Encoded<'a> {
+    fn new(packet: Outgoing<'a>, memories: &'a mut Memories) -> Self {
+        Encoded { packet, first: None, others: Vec::new(), memories, count: 0 }
+    }
+
+    fn of(&mut self, member: &Member) -> &Bytes {
+        let Encoded { packet, first, others, memories, count } = self;
+        let place = member.spoken.place;
+        if place == 0 {
+            return first.get_or_insert_with(|| {
+                *count += 1;
+                encode::frame(&*member.spoken.dialect, packet, &mut Memory::default())
+            });
+        }
+        let index = others.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
+            *count += 1;
+            let frame = encode::frame(&*member.spoken.dialect, packet, memories.of(place));
+            others.push((place, frame));
+            others.len() - 1
+        });
+        &others[index].1
+    }
+}
+
+/// Whom a broadcast leaves out, because it was told to or because they have it already.
+struct Seen<'a> {
+    except: &'a [SocketId],
+    excepted: HashSet<SocketId>,
+    /// Who has it, where they may be met more than once.
+    seen: Option<HashSet<SocketId>>,
+}
+
+impl Seen<'_> {
+    /// Whether this member is left out; from now on it has it.
+    fn skips(&mut self, id: SocketId) -> bool {
+        self.except.contains(&id)
+            || self.excepted.contains(&id)
+            || self.seen.as_mut().is_some_and(|seen| !seen.insert(id))
+    }
+
+    /// Those that it was told to leave out.
+    fn excepted(&self) -> Cow<'_, [SocketId]> {
+        if self.excepted.is_empty() && self.except.len() < 2 {
+            return Cow::Borrowed(self.except);
+        }
+        // Each of them once: they are counted.
+        self.except.iter().chain(&self.excepted).copied().collect::<HashSet<_>>().into_iter().collect()
+    }
+}
+
+impl Backlog {
+    /// The larger of both, measure by measure.
+    pub(crate) fn or_worse(self, other: Backlog) -> Backlog {
+        Backlog { bytes: self.bytes.max(other.bytes), messages: self.messages.max(other.messages) }
+    }
+}
