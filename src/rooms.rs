@@ -326,7 +326,7 @@ impl Rooms {
     pub(crate) fn lag(&self) -> Backlog {
         let mut slowest = Backlog::default();
         for shard in self.shards() {
-            let lags = shard.rooms.values().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag()));
+            let lags = shard.rooms.values().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag(None)));
             slowest = lags.fold(slowest, Backlog::or_worse);
         }
         slowest
@@ -335,7 +335,7 @@ impl Rooms {
     /// The same of one member in one room.
     pub(crate) fn lag_of(&self, id: SocketId, room: &str) -> Backlog {
         let room = self.get(room);
-        room.and_then(|room| room.lock().log.as_ref().map(|log| log.lag_of(id))).unwrap_or_default()
+        room.and_then(|room| room.lock().log.as_ref().map(|log| log.lag(Some(id)))).unwrap_or_default()
     }
 
     /// How many rooms there are, how many memberships, and how often they encoded a broadcast.

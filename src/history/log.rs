@@ -548,24 +548,17 @@ impl Log {
         lags
     }
 
-    /// How far the slowest member is behind: bytes that it can still get, and messages, those that it missed among them.
-    pub(crate) fn lag(&self) -> Backlog {
-        // Mostly all have everything: then none is looked at.
-        if self.parked.len() == self.cursors.len() {
-            return Backlog::default();
-        }
-        let end = self.ring.last() + 1;
-        let slowest = self.cursors.values().map(|cursor| cursor.next).min().unwrap_or(end);
-        let bytes = self.ring.end() - self.ring.position(slowest);
-        Backlog { bytes: bytes as usize, messages: end.saturating_sub(slowest) as usize }
-    }
-
-    /// The same of one member.
-    pub(crate) fn lag_of(&self, id: SocketId) -> Backlog {
-        let end = self.ring.last() + 1;
-        let next = self.cursors.get(&id).map_or(end, |cursor| cursor.next);
+    /// How far a member is behind, or the slowest: bytes that it can still get, and messages, those that it missed among them.
+    pub(crate) fn lag(&self, of: Option<SocketId>) -> Backlog {
+        let next = match of {
+            Some(id) => self.cursors.get(&id).map(|cursor| cursor.next),
+            // Mostly all have everything: then none is looked at.
+            None if self.parked.len() == self.cursors.len() => None,
+            None => self.cursors.values().map(|cursor| cursor.next).min(),
+        };
+        let Some(next) = next else { return Backlog::default() };
         let bytes = self.ring.end() - self.ring.position(next);
-        Backlog { bytes: bytes as usize, messages: end.saturating_sub(next) as usize }
+        Backlog { bytes: bytes as usize, messages: (self.ring.last() + 1).saturating_sub(next) as usize }
     }
 
     /// Those that waited for the slowest member, which has moved.

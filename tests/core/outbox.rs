@@ -346,3 +346,22 @@ async fn invariant_06_many_producers_of_one_slow_peer_lose_nothing_and_none_wait
         }
     }
 }
+
+#[tokio::test]
+async fn a_backlog_is_what_waits_in_the_outbox_and_in_rooms_that_remember() {
+    let server = Server::narrow(json!({"outbox": {"messages": 64}})).await;
+    server.io.rooms("log").history(eventwire::History::messages(100));
+    let client = Client::narrow(&server).await;
+    let socket = server.socket(&client);
+    until("`connected` is sent", || socket.backlog().messages == 0).await;
+    clog(&socket).await;
+    let outbox = settled(|| socket.backlog()).await;
+    assert!(outbox.messages >= 64 && outbox.bytes > 64 * 4000, "{outbox:?}");
+    socket.join("log").await.unwrap();
+    for _ in 0..3 {
+        server.io.to("log").emit("e", "x".repeat(1000)).await.unwrap();
+    }
+    let all = socket.backlog();
+    assert_eq!(all.messages, outbox.messages + 3);
+    assert!((outbox.bytes + 3000..outbox.bytes + 4000).contains(&all.bytes), "{outbox:?} {all:?}");
+}
