@@ -1,5 +1,7 @@
 //! Every limit in one place, each with its reason.
 
+mod forms;
+mod keys;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -8,6 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use self::forms::{Flag, Form, OneOf, OneOrMore, OrNull, Text, Wrong};
+pub(crate) use self::keys::{Key, Keys, describe, read};
+pub(crate) use self::reading::walk;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -82,7 +88,8 @@ pub enum AllowedOrigins {
 ///
 /// It reads from JSON, TOML or whatever else serde reads: keys in camelCase or snake_case,
 /// durations as `"25s"`, `"250ms"`, `"2m"` (or a number of milliseconds), sizes as `"4MiB"`,
-/// `"64KiB"` (or a number of bytes). An unknown key or a bad value is an error that names the key.
+/// `"64KiB"` (or a number of bytes). Unknown keys and bad values are an error that names them all.
+/// [`Setup`](crate::Setup) reads them with those of a listener and a source.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,7 +114,8 @@ pub struct Config {
     /// How often the server pings, so that both sides and all that stands between notice a dead
     /// connection. Default 25 s: below the 30 s after which common proxies cut.
     pub ping_interval: Duration,
-    /// How long a peer may be silent; any frame counts as life. Default 45 s: one ping may be lost.
+    /// How long a peer may be silent; any frame counts as life. Default 45 s: one ping may be lost. `readTimeout` is read as
+    /// the same.
     pub silence_timeout: Duration,
     /// A peer that takes less than 1 KiB in this time while data waits is closed. Default 10 s.
     pub write_timeout: Duration,
@@ -172,27 +180,62 @@ impl Default for Config {
     }
 }
 
-/// A key of [`Config`] that is unknown, or whose value is not valid.
+/// A configuration that is not valid: every key that is unknown, missing, or has a value that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    first: Problem,
+    others: Vec<Problem>,
+}
+
+/// What is wrong with one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Problem {
     key: String,
+    /// As the document has it, if there is one.
+    written: String,
     reason: String,
 }
 
 impl ConfigError {
-    fn new(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
-        ConfigError { key: key.into(), reason: reason.into() }
+    /// No document at all.
+    pub(crate) fn whole(reason: impl Into<String>) -> ConfigError {
+        let first = Problem { key: String::new(), written: String::new(), reason: reason.into() };
+        ConfigError { first, others: Vec::new() }
     }
 
-    /// The key, such as `outbox.messages`.
+    /// An error if there is a problem.
+    fn all(problems: Vec<Problem>) -> Result<(), ConfigError> {
+        let mut problems = problems.into_iter();
+        match problems.next() {
+            None => Ok(()),
+            Some(first) => Err(ConfigError { first, others: problems.collect() }),
+        }
+    }
+
+    /// The first key, such as `outbox.messages` or `ports.inputs[1].subject`, in camelCase. Empty where there is no
+    /// document to speak of.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.first.key
+    }
+
+    /// All keys that are not valid, in camelCase, each with the reason.
+    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        [&self.first].into_iter().chain(&self.others).map(|problem| (problem.key.as_str(), problem.reason.as_str()))
     }
 }
 
+/// Each key as the document has it, with its reason, and `; ` between them.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.key, self.reason)
+        for (n, Problem { key, written, reason }) in [&self.first].into_iter().chain(&self.others).enumerate() {
+            let between = if n == 0 { "" } else { "; " };
+            match (key.as_str(), written) {
+                ("", _) => write!(f, "{between}{reason}")?,
+                (key, written) if key == written => write!(f, "{between}`{key}`: {reason}")?,
+                (key, written) => write!(f, "{between}`{written}` (`{key}`): {reason}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -208,58 +251,10 @@ impl Config {
     /// Checks that the values are valid and fit together. Whatever takes a `Config` does this.
     ///
     /// # Errors
-    /// The first key that is not valid.
+    /// All keys that are not valid.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let counts = [
-            ("maxMessage", self.max_message, 128),
-            ("readBuffer", self.read_buffer, 128),
-            ("outbox.messages", self.outbox.messages, 1),
-            ("outbox.bytes", self.outbox.bytes, 1),
-            ("inbox.messages", self.inbox.messages, 1),
-            ("inbox.bytes", self.inbox.bytes, 1),
-            ("maxPendingAcks", self.max_pending_acks, 1),
-            ("maxInFlight", self.max_in_flight, 1),
-            ("maxDepth", self.max_depth, 1),
-            ("maxConnections", self.max_connections.unwrap_or(1), 1),
-            ("maxConnectionsPerAddress", self.max_connections_per_address.unwrap_or(1), 1),
-        ];
-        for (key, value, least) in counts {
-            if value < least {
-                return Err(ConfigError::new(key, format!("must be at least {least}")));
-            }
-        }
-        let durations = [
-            ("handshakeTimeout", self.handshake_timeout),
-            ("pingInterval", self.ping_interval),
-            ("silenceTimeout", self.silence_timeout),
-            ("writeTimeout", self.write_timeout),
-            ("ackTimeout", self.ack_timeout),
-            ("handlerTimeout", self.handler_timeout),
-        ];
-        for (key, value) in durations {
-            if value < Duration::from_millis(1) {
-                return Err(ConfigError::new(key, "must be at least 1ms"));
-            }
-        }
-        if self.silence_timeout <= self.ping_interval {
-            let reason = "must be longer than `pingInterval`, or every quiet peer is cut";
-            return Err(ConfigError::new("silenceTimeout", reason));
-        }
-        if let Some(Rate { rate, burst }) = self.events_per_second {
-            if !(rate.is_finite() && rate > 0.0) {
-                return Err(ConfigError::new("eventsPerSecond.rate", "must be a number above 0"));
-            }
-            if !(burst.is_finite() && burst >= 1.0) {
-                return Err(ConfigError::new("eventsPerSecond.burst", "must be a number of at least 1"));
-            }
-        }
-        if let AllowedOrigins::List(origins) = &self.allowed_origins
-            && let Some(bad) = origins.iter().find(|origin| !is_origin(origin))
-        {
-            let reason = format!("`{bad}` is no origin, such as `https://example.com:8443`");
-            return Err(ConfigError::new("allowedOrigins", reason));
-        }
-        Ok(())
+        // What is valid can be written and read again.
+        Config::try_from(BTreeMap::from(self.clone())).map(drop)
     }
 }
 

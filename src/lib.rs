@@ -97,7 +97,8 @@
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`]; what comes from elsewhere: [`nats_source`] |
 //! | `watch` and its folder, `health`, `flow`, `metrics`, `spans` | what is counted of the whole; whether it works; what goes through by the second; the counts told; what `tracing` sees |
-//! | `config`, `error`, `stats` | limits, errors, counts |
+//! | `config` and its folder, `setup` | limits, and how they are read and described; a whole server from one document |
+//! | `error`, `stats` | errors, counts |
 //!
 //! What holds, each with a test named after it:
 //!
@@ -163,6 +164,7 @@ mod rooms;
 mod router;
 mod rules;
 mod server;
+mod setup;
 mod shutdown;
 mod socket;
 mod spans;
@@ -203,6 +205,7 @@ pub use modules::Module;
 pub use modules::nats_source;
 #[cfg(feature = "process")]
 pub use modules::process;
+pub use outbox::Backlog;
 pub use protocol::{Dialect, NameError, RESERVED};
 pub use room::RoomLog;
 pub use router::{ListenerId, Off};
@@ -210,6 +213,7 @@ pub use rules::{RoomRule, Verdict};
 #[cfg(feature = "server")]
 pub use server::AcceptError;
 pub use server::{Service, Upgrading};
+pub use setup::{DeliveryMode, Listen, Setup, SourceSetup, Subject, SubjectKind};
 pub use socket::{Acknowledged, JoinError, Paced, Request, Socket, Volatile};
 pub use stats::Stats;
 pub use upgrade::{Body, PeerAddr, Refusal};

@@ -85,11 +85,14 @@ struct State {
     writer: Option<Waker>,
 }
 
-/// What waits for a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Backlog {
-    pub(crate) bytes: usize,
-    pub(crate) messages: usize,
+/// What waits for a peer. See [`Socket::backlog`](crate::Socket::backlog).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Bytes, with frame headers.
+    pub bytes: usize,
+    /// Messages.
+    pub messages: usize,
 }
 
 /// What became of a frame.

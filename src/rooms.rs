@@ -322,7 +322,6 @@ impl Rooms {
         self.shards().flat_map(names).collect()
     }
 
-    /// How many rooms there are, how many memberships, and how often they encoded a broadcast.
     /// How far the slowest of all members of rooms with history is behind, in bytes and in messages.
     pub(crate) fn lag(&self) -> Backlog {
         let mut slowest = Backlog::default();
@@ -333,6 +332,13 @@ impl Rooms {
         slowest
     }
 
+    /// The same of one member in one room.
+    pub(crate) fn lag_of(&self, id: SocketId, room: &str) -> Backlog {
+        let room = self.get(room);
+        room.and_then(|room| room.lock().log.as_ref().map(|log| log.lag_of(id))).unwrap_or_default()
+    }
+
+    /// How many rooms there are, how many memberships, and how often they encoded a broadcast.
     pub(crate) fn count(&self) -> Census {
         let mut census = Census::default();
         for shard in self.shards() {

@@ -62,9 +62,11 @@ impl<B: Send + 'static> tower_service::Service<Request<B>> for Service {
 #[cfg(feature = "server")]
 mod listening {
     use std::fmt;
+    use std::future::poll_fn;
     use std::io;
     use std::net::SocketAddr;
     use std::sync::{Arc, Mutex, PoisonError};
+    use std::task::Poll;
     use std::time::Duration;
 
     use http::Request;
@@ -77,9 +79,10 @@ mod listening {
 
     use crate::error::Error;
     use crate::io::Io;
+    use crate::setup::Listen;
     use crate::shutdown::Phase;
     use crate::socket::Socket;
-    use crate::upgrade::{self, MAX_HEADERS, PeerAddr};
+    use crate::upgrade::{self, MAX_HEADERS, PeerAddr, Refusal};
 
     /// So many connections may wait to be accepted: a page reload of thousands comes at once.
     const BACKLOG: u32 = 4096;
@@ -131,37 +134,51 @@ mod listening {
         /// # Errors
         /// When the address cannot be listened at.
         pub async fn listen(&self, address: impl ToSocketAddrs) -> crate::Result<()> {
-            let mut last = None;
-            for address in tokio::net::lookup_host(address).await? {
-                match bind(address) {
-                    Ok(listener) => return self.serve(listener).await,
-                    Err(error) => last = Some((address, error)),
-                }
-            }
-            Err(match last {
-                Some((address, error)) => Error::new("listen", format!("cannot listen at {address}: {error}")),
-                None => Error::new("listen", "the name has no address"),
-            })
+            self.serve(bind_one(address).await?).await
         }
 
-        /// The same at a listener of one's own: for port 0, or a socket that was handed over.
+        /// Listens where its [`Setup`](crate::Setup) says, and serves whoever comes to its path, or to that of a
+        /// [dialect](crate::IoBuilder::dialect). Others get 404. Ends, and is cancel safe, as [`listen`](Io::listen).
+        ///
+        /// # Errors
+        /// When the address cannot be listened at, or there is no `Setup`.
+        pub async fn run(&self) -> crate::Result<()> {
+            let setup = self.setup();
+            let setup =
+                setup.ok_or_else(|| Error::new("listen", "it was made without a `Setup`: where is not known"))?;
+            let Listen { host, port, path } = &setup.listen;
+            let listener = bind_one((host.as_str(), *port)).await?;
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, path, "listening");
+            }
+            self.serve_at(listener, Some(path.as_str().into())).await
+        }
+
+        /// The same as [`listen`](Io::listen) at a listener of one's own: for port 0, or a socket that was handed over.
         ///
         /// # Errors
         /// Never, as yet.
         pub async fn serve(&self, listener: TcpListener) -> crate::Result<()> {
+            self.serve_at(listener, None).await
+        }
+
+        async fn serve_at(&self, listener: TcpListener, path: Option<Arc<str>>) -> crate::Result<()> {
+            let door = self.life().door(listener);
             let closing = self.life().reached(Phase::Closing);
             tokio::pin!(closing);
             loop {
+                let accept = poll_fn(|cx| door.with(|listener| listener.poll_accept(cx)).unwrap_or(Poll::Pending));
                 let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
+                    biased;
                     () = &mut closing => break,
+                    accepted = accept => accepted,
                 };
                 match accepted {
                     Ok((stream, peer)) => {
-                        let io = self.clone();
+                        let (io, path) = (self.clone(), path.clone());
                         // Boxed: the state of the handshake is freed once it is done.
                         tokio::spawn(Box::pin(async move {
-                            if let Err(AcceptError::Io(error)) = io.accept_from(stream, Some(peer)).await {
+                            if let Err(AcceptError::Io(error)) = io.accept_from(stream, Some(peer), path).await {
                                 tracing::debug!(%error, %peer, "no handshake");
                             }
                         }));
@@ -172,8 +189,7 @@ mod listening {
                     }
                 }
             }
-            // Nobody waits to be accepted; and who returns from here may end the runtime.
-            drop(listener);
+            // Who returns from here may end the runtime.
             self.life().reached(Phase::Ended).await;
             Ok(())
         }
@@ -189,10 +205,16 @@ mod listening {
         where
             S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         {
-            self.accept_from(stream, None).await
+            self.accept_from(stream, None, None).await
         }
 
-        async fn accept_from<S>(&self, stream: S, peer: Option<SocketAddr>) -> Result<Socket, AcceptError>
+        /// With a path, only there.
+        async fn accept_from<S>(
+            &self,
+            stream: S,
+            peer: Option<SocketAddr>,
+            path: Option<Arc<str>>,
+        ) -> Result<Socket, AcceptError>
         where
             S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         {
@@ -201,8 +223,12 @@ mod listening {
                 if let Some(peer) = peer {
                     request.extensions_mut().insert(PeerAddr(peer));
                 }
-                let (io, opened) = (self.clone(), opened.clone());
+                let (io, opened, path) = (self.clone(), opened.clone(), path.clone());
                 async move {
+                    if path.is_some_and(|path| !io.is_served(request.uri().path(), &path)) {
+                        let message = "nothing is at this path";
+                        return Ok(Refusal::not_found(message).response());
+                    }
                     let (response, socket) = upgrade::upgrade(&io, request).await;
                     *opened.lock().unwrap_or_else(PoisonError::into_inner) = socket;
                     Ok::<_, std::convert::Infallible>(response)
@@ -227,6 +253,25 @@ mod listening {
             let socket = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
             socket.ok_or(AcceptError::Refused)
         }
+
+        fn is_served(&self, asked: &str, path: &str) -> bool {
+            asked == path || self.dialect(asked, std::iter::empty()).0.dialect.path() == Some(asked)
+        }
+    }
+
+    /// The first address that can be listened at.
+    async fn bind_one(address: impl ToSocketAddrs) -> crate::Result<TcpListener> {
+        let mut last = None;
+        for address in tokio::net::lookup_host(address).await? {
+            match bind(address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = Some((address, error)),
+            }
+        }
+        Err(match last {
+            Some((address, error)) => Error::new("listen", format!("cannot listen at {address}: {error}")),
+            None => Error::new("listen", "the name has no address"),
+        })
     }
 
     fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -1,10 +1,12 @@
 //! The end of a whole `Io`, in order and within a grace.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::closing::{DisconnectReason, Ending};
@@ -28,16 +30,34 @@ pub(crate) enum Phase {
 pub(crate) struct Life {
     phase: watch::Sender<Phase>,
     alive: Arc<Alive>,
+    doors: Mutex<Vec<Weak<Door>>>,
 }
 
-/// Counts connections from the door until nothing of them is left.
+/// A listener, until it is closed. A shutdown closes it itself: whoever serves it may not be polled meanwhile.
+#[derive(Debug)]
+pub(crate) struct Door(Mutex<Option<TcpListener>>);
+
+impl Door {
+    /// What the listener does, if it is there.
+    #[cfg(feature = "server")]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&TcpListener) -> R) -> Option<R> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(f)
+    }
+
+    fn close(&self) {
+        let listener = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(listener);
+    }
+}
+
+/// Counts connections from the door until nothing of them is left, and tasks beside them.
 #[derive(Debug, Default)]
 struct Alive {
     count: AtomicUsize,
     none: Notify,
 }
 
-/// One connection that is alive.
+/// One connection, or a task beside them, that is alive.
 #[derive(Debug)]
 pub(crate) struct AliveGuard(Arc<Alive>);
 
@@ -51,7 +71,7 @@ impl Drop for AliveGuard {
 
 impl Life {
     pub(crate) fn new() -> Life {
-        Life { phase: watch::channel(Phase::Running).0, alive: Arc::default() }
+        Life { phase: watch::channel(Phase::Running).0, alive: Arc::default(), doors: Mutex::default() }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -72,6 +92,26 @@ impl Life {
     pub(crate) fn alive(&self) -> AliveGuard {
         self.alive.count.fetch_add(1, Ordering::AcqRel);
         AliveGuard(self.alive.clone())
+    }
+
+    /// A listener that is closed when a shutdown begins, or dropped. Closed at once if it has begun.
+    #[cfg(feature = "server")]
+    pub(crate) fn door(&self, listener: TcpListener) -> Arc<Door> {
+        let door = Arc::new(Door(Mutex::new(Some(listener))));
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.retain(|door| door.strong_count() > 0);
+        doors.push(Arc::downgrade(&door));
+        drop(doors);
+        // Looked at when it is in the list: a shutdown that begins behind this finds it there.
+        if self.phase() != Phase::Running {
+            door.close();
+        }
+        door
+    }
+
+    fn close_doors(&self) {
+        let doors = std::mem::take(&mut *self.doors.lock().unwrap_or_else(PoisonError::into_inner));
+        doors.iter().filter_map(Weak::upgrade).for_each(|door| door.close());
     }
 
     fn advance(&self, phase: Phase) {
@@ -106,12 +146,19 @@ impl Life {
 }
 
 impl Io {
-    /// Ends it in order, within the grace: nobody is let in any more, each peer is told `closing`
-    /// with an `after` that spreads their return, what was emitted is sent, connections close with
-    /// 1001, and handlers and `on_disconnect` end. What is not done shortly before the grace is over
-    /// is cut. Returns how many connections were cut short.
+    /// Ends it in order, within the grace:
     ///
-    /// Called again, the grace that is over first holds. Cancel safe: dropped, it goes on when it is called again.
+    /// 1. Nobody is let in any more: the ports are free, and who is at the door already gets 503.
+    /// 2. Each peer is told `closing` with an `after` that spreads their return; what was emitted before is sent, connections
+    ///    close with 1001, and handlers and `on_disconnect` end.
+    /// 3. Modules let go of what they stream: [`closing`](Io::closing) tells them, at the same time.
+    /// 4. All of that, and the tasks of [`spawn`](Io::spawn), is waited for. What is not done shortly before the grace is over is
+    ///    cut.
+    /// 5. The way to other nodes is closed, and [`listen`](Io::listen) returns.
+    ///
+    /// Returns how many connections and tasks were cut short. Called again, or before anything has begun, it does what is left to
+    /// do; of several at a time, the grace that is over first holds. Whoever listens afterwards lets nobody in and returns.
+    /// Cancel safe: dropped, it goes on when it is called again.
     pub async fn shutdown(&self, grace: Duration) -> usize {
         // For ever is a year.
         let grace = grace.min(Duration::from_secs(365 * 24 * 3600));
@@ -120,6 +167,7 @@ impl Io {
         let cut = end - (grace / 4).min(Duration::from_millis(200));
         let ended = end - (grace / 16).min(Duration::from_millis(50));
         self.life().advance(Phase::Closing);
+        self.life().close_doors();
         let sockets = self.sockets();
         for socket in &sockets {
             self.tell_to_come_back(socket, sockets.len());
@@ -144,6 +192,49 @@ impl Io {
     /// Waits until [`shutdown`](Io::shutdown) begins: for what runs beside the sockets.
     pub async fn closing(&self) {
         self.life().reached(Phase::Closing).await;
+    }
+
+    /// Runs a task beside the sockets. [`shutdown`](Io::shutdown) waits for it within its grace, and drops it when that is nearly
+    /// over; so is it dropped with the last handle of this `Io`, unless it has one itself. To end in order it looks out for
+    /// [`closing`](Io::closing).
+    ///
+    /// ```
+    /// # use eventwire::Io;
+    /// # async fn f(io: Io) {
+    /// let told = io.clone();
+    /// io.spawn(async move {
+    ///     let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+    ///     loop {
+    ///         tokio::select! {
+    ///             _ = every.tick() => drop(told.to("clock").emit("tick", ()).await),
+    ///             () = told.closing() => break,
+    ///         }
+    ///     }
+    ///     // What is to be done before the server is gone: this is waited for.
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// The handle gives its output, or `None` if it was dropped; dropped itself, the task goes on.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let alive = self.life().alive();
+        let mut phase = self.life().phase.subscribe();
+        tokio::spawn(async move {
+            let output = tokio::select! {
+                output = task => Some(output),
+                // An error: there is no such `Io` any more.
+                _ = phase.wait_for(|now| *now >= Phase::Cut) => None,
+            };
+            drop(alive);
+            output
+        })
     }
 
     /// Ends one socket, which may come back to whoever serves next.

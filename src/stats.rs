@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use crate::hub::Counters;
 use crate::io::Io;
+use crate::outbox::Backlog;
+use crate::socket::Socket;
 
 /// Counts of an [`Io`](crate::Io), of this node alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -105,5 +107,22 @@ impl Io {
             logged_bytes: census.logged_bytes,
             panics: self.panics(),
         }
+    }
+}
+
+impl Socket {
+    /// What waits for its peer: in its outbox, and in the rooms with history of which it is a member, as much of what it has still
+    /// to get as these keep (of messages also those that it has missed). Who reads as fast as is sent has little or nothing.
+    ///
+    /// ```
+    /// # fn f(io: eventwire::Io) {
+    /// let slowest = io.sockets().into_iter().max_by_key(|socket| socket.backlog().bytes);
+    /// # }
+    /// ```
+    pub fn backlog(&self) -> Backlog {
+        let mut backlog = self.member().outbox.backlog();
+        let rooms = self.io().hub().rooms();
+        self.member().rooms().iter().for_each(|room| backlog.add(rooms.lag_of(self.id(), room)));
+        backlog
     }
 }

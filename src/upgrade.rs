@@ -68,6 +68,11 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn not_found(message: &str) -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
@@ -78,7 +83,7 @@ impl Refusal {
         &self.message
     }
 
-    fn response(&self) -> Response<Body> {
+    pub(crate) fn response(&self) -> Response<Body> {
         #[derive(Serialize)]
         struct Told<'a> {
             code: &'a str,

@@ -1,280 +1,102 @@
-//! A configuration from text and back: in whatever format serde reads, and with the name of the
-//! key in every error.
+//! The keys of a [`Config`]: each with its bounds and what it is for, once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{AllowedOrigins, Config, ConfigError, Overflow, Rate};
+use super::forms::{Count, Number, OneOf, OrNull, Origins, Size, Time};
+use super::keys::{self, Key, Keys};
+use super::{Config, ConfigError, Overflow, Rate};
 
 impl TryFrom<BTreeMap<String, Value>> for Config {
     type Error = ConfigError;
 
     fn try_from(map: BTreeMap<String, Value>) -> Result<Config, ConfigError> {
         let mut config = Config::default();
-        let mut keys = Keys::new("", map)?;
-        keys.size("maxMessage", &mut config.max_message)?;
-        keys.duration("handshakeTimeout", &mut config.handshake_timeout)?;
-        keys.duration("pingInterval", &mut config.ping_interval)?;
-        keys.duration("silenceTimeout", &mut config.silence_timeout)?;
-        keys.duration("writeTimeout", &mut config.write_timeout)?;
-        keys.optional_count("maxConnections", &mut config.max_connections)?;
-        keys.optional_count("maxConnectionsPerAddress", &mut config.max_connections_per_address)?;
-        keys.count("maxInvalidFrames", &mut config.max_invalid_frames)?;
-        keys.size("readBuffer", &mut config.read_buffer)?;
-        if let Some(mut outbox) = keys.section("outbox")? {
-            outbox.count("messages", &mut config.outbox.messages)?;
-            outbox.size("bytes", &mut config.outbox.bytes)?;
-            outbox.overflow("overflow", &mut config.outbox.overflow)?;
-            outbox.finish()?;
-        }
-        if let Some(mut inbox) = keys.section("inbox")? {
-            inbox.count("messages", &mut config.inbox.messages)?;
-            inbox.size("bytes", &mut config.inbox.bytes)?;
-            inbox.finish()?;
-        }
-        keys.count("maxPendingAcks", &mut config.max_pending_acks)?;
-        keys.count("maxInFlight", &mut config.max_in_flight)?;
-        keys.duration("ackTimeout", &mut config.ack_timeout)?;
-        keys.duration("handlerTimeout", &mut config.handler_timeout)?;
-        keys.count("maxSubscriptions", &mut config.max_subscriptions)?;
-        if let Some(mut section) = keys.section("eventsPerSecond")? {
-            let rate = section.number("rate")?;
-            let burst = section.number("burst")?;
-            section.finish()?;
-            let rate = rate.ok_or_else(|| ConfigError::new("eventsPerSecond.rate", "is missing"))?;
-            config.events_per_second = Some(Rate { rate, burst: burst.unwrap_or(rate.max(1.0)) });
-        }
-        keys.count("maxDepth", &mut config.max_depth)?;
-        keys.origins("allowedOrigins", &mut config.allowed_origins)?;
-        keys.duration("drainTimeout", &mut config.drain_timeout)?;
-        keys.finish()?;
-        config.validate()?;
+        keys::read(map, |keys| walk(keys, &mut config))?;
         Ok(config)
     }
 }
 
 impl From<Config> for BTreeMap<String, Value> {
-    fn from(config: Config) -> BTreeMap<String, Value> {
-        let millis = |duration: Duration| Value::from(format!("{}ms", duration.as_millis()));
-        let mut map = BTreeMap::from([
-            ("maxMessage", config.max_message.into()),
-            ("handshakeTimeout", millis(config.handshake_timeout)),
-            ("pingInterval", millis(config.ping_interval)),
-            ("silenceTimeout", millis(config.silence_timeout)),
-            ("writeTimeout", millis(config.write_timeout)),
-            ("maxInvalidFrames", config.max_invalid_frames.into()),
-            ("readBuffer", config.read_buffer.into()),
-            (
-                "outbox",
-                serde_json::json!({
-                    "messages": config.outbox.messages,
-                    "bytes": config.outbox.bytes,
-                    "overflow": match config.outbox.overflow {
-                        Overflow::Disconnect => "disconnect",
-                        Overflow::DropOldest => "dropOldest",
-                        Overflow::DropNewest => "dropNewest",
-                    },
-                }),
-            ),
-            ("inbox", serde_json::json!({"messages": config.inbox.messages, "bytes": config.inbox.bytes})),
-            ("maxPendingAcks", config.max_pending_acks.into()),
-            ("maxInFlight", config.max_in_flight.into()),
-            ("ackTimeout", millis(config.ack_timeout)),
-            ("handlerTimeout", millis(config.handler_timeout)),
-            ("maxSubscriptions", config.max_subscriptions.into()),
-            ("maxDepth", config.max_depth.into()),
-            ("drainTimeout", millis(config.drain_timeout)),
-        ]);
-        if let Some(count) = config.max_connections {
-            map.insert("maxConnections", count.into());
-        }
-        if let Some(count) = config.max_connections_per_address {
-            map.insert("maxConnectionsPerAddress", count.into());
-        }
-        if let Some(Rate { rate, burst }) = config.events_per_second {
-            map.insert("eventsPerSecond", serde_json::json!({"rate": rate, "burst": burst}));
-        }
-        match config.allowed_origins {
-            AllowedOrigins::Same => {}
-            AllowedOrigins::List(origins) => drop(map.insert("allowedOrigins", origins.into())),
-            AllowedOrigins::Any => drop(map.insert("allowedOrigins", "*".into())),
-        }
-        map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    fn from(mut config: Config) -> BTreeMap<String, Value> {
+        let map = keys::write(|keys| walk(keys, &mut config));
+        // TOML has no `null`.
+        map.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 }
 
-/// The keys of one section that have not been read yet, in camelCase.
-struct Keys {
-    section: String,
-    values: BTreeMap<String, Value>,
-}
+const OVERFLOW: &[(&str, Overflow)] =
+    &[("disconnect", Overflow::Disconnect), ("dropOldest", Overflow::DropOldest), ("dropNewest", Overflow::DropNewest)];
 
-impl Keys {
-    fn new(section: &str, map: impl IntoIterator<Item = (String, Value)>) -> Result<Keys, ConfigError> {
-        let mut keys = Keys { section: section.to_owned(), values: BTreeMap::new() };
-        for (key, value) in map {
-            if keys.values.insert(camel_case(&key), value).is_some() {
-                return Err(keys.error(&camel_case(&key), "is given twice"));
-            }
+/// All keys.
+pub(crate) fn walk(keys: &mut impl Keys, config: &mut Config) {
+    let c = config;
+    let about = "The largest message in; beyond it the connection closes with 1009.";
+    keys.key(("maxMessage", about), Size(128), &mut c.max_message);
+    let about = "From the first byte to the end of the upgrade, authentication included.";
+    keys.key(("handshakeTimeout", about), Time(1), &mut c.handshake_timeout);
+    keys.key(("pingInterval", "How often the server pings."), Time(1), &mut c.ping_interval);
+    let silence = Key::new(
+        "silenceTimeout",
+        "How long a peer may be silent. Any frame counts as life; longer than `pingInterval`.",
+    );
+    keys.key(silence.also("readTimeout"), Time(1), &mut c.silence_timeout);
+    let about = "A peer that takes less than 1 KiB in this time while data waits is closed.";
+    keys.key(("writeTimeout", about), Time(1), &mut c.write_timeout);
+    keys.key(("maxConnections", "Connections at once. null: unlimited."), OrNull(Count(1)), &mut c.max_connections);
+    let about = "Connections at once from one IP address. null: unlimited.";
+    keys.key(("maxConnectionsPerAddress", about), OrNull(Count(1)), &mut c.max_connections_per_address);
+    let about = "Messages that are no envelope and are answered so; the next one closes with 1008.";
+    keys.key(("maxInvalidFrames", about), Count(0), &mut c.max_invalid_frames);
+    let about = "What a connection keeps for what it has not put together yet.";
+    keys.key(("readBuffer", about), Size(128), &mut c.read_buffer);
+    keys.section(("outbox", "The queue to a peer."), |keys| {
+        keys.key(("messages", "Messages that wait for one peer."), Count(1), &mut c.outbox.messages);
+        keys.key(("bytes", "Bytes that wait for one peer."), Size(1), &mut c.outbox.bytes);
+        let about = "What becomes of a broadcast for a peer whose outbox is full.";
+        keys.key(("overflow", about), OneOf(OVERFLOW), &mut c.outbox.overflow);
+    });
+    keys.section(("inbox", "The queue to the handlers. When it is full, reading pauses."), |keys| {
+        keys.key(("messages", "Events that wait."), Count(1), &mut c.inbox.messages);
+        keys.key(("bytes", "Bytes that wait."), Size(1), &mut c.inbox.bytes);
+    });
+    let about = "Requests to one peer that wait for its answer.";
+    keys.key(("maxPendingAcks", about), Count(1), &mut c.max_pending_acks);
+    let about = "Messages delivered at least once that one peer has not acknowledged; further ones wait.";
+    keys.key(("maxInFlight", about), Count(1), &mut c.max_in_flight);
+    let about = "How long the server waits for a peer's acknowledgement: of a request, and of a message that is delivered \
+                 at least once (there it is 5 s by default).";
+    keys.key(("ackTimeout", about), Time(1), &mut c.ack_timeout);
+    let about = "How long a handler may run; then it is cancelled and the request answered `timeout`.";
+    keys.key(("handlerTimeout", about), Time(1), &mut c.handler_timeout);
+    keys.key(("maxSubscriptions", "Rooms to which one client may subscribe."), Count(0), &mut c.max_subscriptions);
+    let about = "Events that one client may send. null: unlimited.";
+    let blank = Rate { rate: 0.0, burst: 0.0 };
+    keys.maybe(("eventsPerSecond", about), &mut c.events_per_second, blank, |keys, Rate { rate, burst }| {
+        let about = "Events per second in the long run.";
+        keys.key(Key::new("rate", about).needed(), Number(0.0), rate);
+        let about = "Events at once. By default as many as come in a second, and at least one.";
+        keys.key(Key::new("burst", about).derived(), Number(1.0), burst);
+        if !keys.has("burst") {
+            *burst = rate.max(1.0);
         }
-        Ok(keys)
-    }
-
-    fn error(&self, key: &str, reason: impl Into<String>) -> ConfigError {
-        match self.section.as_str() {
-            "" => ConfigError::new(key, reason),
-            section => ConfigError::new(format!("{section}.{key}"), reason),
-        }
-    }
-
-    fn read<T>(
-        &mut self,
-        key: &str,
-        parse: impl FnOnce(&Value) -> Option<T>,
-        expected: &str,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.values.remove(key) else { return Ok(None) };
-        match parse(&value) {
-            Some(parsed) => Ok(Some(parsed)),
-            None => Err(self.error(key, format!("must be {expected}, not {value}"))),
-        }
-    }
-
-    fn set<T>(
-        &mut self,
-        key: &str,
-        target: &mut T,
-        parse: impl FnOnce(&Value) -> Option<T>,
-        expected: &str,
-    ) -> Result<(), ConfigError> {
-        if let Some(value) = self.read(key, parse, expected)? {
-            *target = value;
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, key: &str, target: &mut usize) -> Result<(), ConfigError> {
-        self.set(key, target, count, "a whole number")
-    }
-
-    fn optional_count(&mut self, key: &str, target: &mut Option<usize>) -> Result<(), ConfigError> {
-        let parse = |value: &Value| if value.is_null() { Some(None) } else { count(value).map(Some) };
-        self.set(key, target, parse, "a whole number or null")
-    }
-
-    fn number(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
-        self.read(key, Value::as_f64, "a number")
-    }
-
-    fn size(&mut self, key: &str, target: &mut usize) -> Result<(), ConfigError> {
-        self.set(key, target, size, "a size such as \"64KiB\" or a number of bytes")
-    }
-
-    fn duration(&mut self, key: &str, target: &mut Duration) -> Result<(), ConfigError> {
-        self.set(key, target, duration, "a duration such as \"25s\" or a number of milliseconds")
-    }
-
-    fn overflow(&mut self, key: &str, target: &mut Overflow) -> Result<(), ConfigError> {
-        let parse = |value: &Value| match camel_case(value.as_str()?).as_str() {
-            "disconnect" => Some(Overflow::Disconnect),
-            "dropOldest" => Some(Overflow::DropOldest),
-            "dropNewest" => Some(Overflow::DropNewest),
-            _ => None,
-        };
-        self.set(key, target, parse, "\"disconnect\", \"dropOldest\" or \"dropNewest\"")
-    }
-
-    fn origins(&mut self, key: &str, target: &mut AllowedOrigins) -> Result<(), ConfigError> {
-        let parse = |value: &Value| match value {
-            Value::Null => Some(AllowedOrigins::Same),
-            Value::String(any) if any == "*" => Some(AllowedOrigins::Any),
-            Value::Array(list) => {
-                let list: Option<Vec<String>> = list.iter().map(|v| v.as_str().map(str::to_owned)).collect();
-                list.map(AllowedOrigins::List)
-            }
-            _ => None,
-        };
-        self.set(key, target, parse, "a list of origins or \"*\"")
-    }
-
-    fn section(&mut self, key: &str) -> Result<Option<Keys>, ConfigError> {
-        let map = self.read(key, |value| value.as_object().cloned(), "an object")?;
-        map.map(|map| Keys::new(key, map)).transpose()
-    }
-
-    /// What is left over is unknown.
-    fn finish(self) -> Result<(), ConfigError> {
-        match self.values.keys().next() {
-            Some(key) => Err(self.error(key, "is no key of the configuration")),
-            None => Ok(()),
-        }
-    }
-}
-
-fn camel_case(key: &str) -> String {
-    let mut upper = false;
-    let mut out = String::with_capacity(key.len());
-    for c in key.chars() {
-        match c {
-            '_' if !out.is_empty() => upper = true,
-            c if upper => {
-                out.extend(c.to_uppercase());
-                upper = false;
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn count(value: &Value) -> Option<usize> {
-    usize::try_from(value.as_u64()?).ok()
-}
-
-/// `"1.5MiB"` as the number and its unit.
-fn quantity(text: &str) -> Option<(f64, &str)> {
-    let unit = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    let number: f64 = text[..unit].parse().ok()?;
-    Some((number, text[unit..].trim()))
-}
-
-fn size(value: &Value) -> Option<usize> {
-    let Value::String(text) = value else { return count(value) };
-    let (number, unit) = quantity(text.trim())?;
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "kib" | "k" => 1024.0,
-        "mb" => 1e6,
-        "mib" | "m" => 1024.0 * 1024.0,
-        "gb" => 1e9,
-        "gib" | "g" => 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    let bytes = number * factor;
-    (bytes <= u32::MAX as f64 * 1024.0).then_some(bytes as usize)
-}
-
-fn duration(value: &Value) -> Option<Duration> {
-    let Value::String(text) = value else { return value.as_u64().map(Duration::from_millis) };
-    let (number, unit) = quantity(text.trim())?;
-    let seconds = match unit {
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    keys.key(("maxDepth", "Nesting of a message's JSON."), Count(1), &mut c.max_depth);
+    let about = "Which pages may connect. null: those of the same host and port; \"*\": all.";
+    keys.key(("allowedOrigins", about), Origins, &mut c.allowed_origins);
+    let about = "How long handlers may go on after their socket is gone; then they are cancelled.";
+    keys.key(("drainTimeout", about), Time(0), &mut c.drain_timeout);
+    let reason = "must be longer than `pingInterval`, or every quiet peer is cut";
+    keys.rule("silenceTimeout", c.silence_timeout > c.ping_interval, reason);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::{InboxLimits, OutboxLimits};
+    use crate::{AllowedOrigins, InboxLimits, OutboxLimits};
 
     const MIB: usize = 1024 * 1024;
 
@@ -333,9 +155,38 @@ mod tests {
             (r#"{"eventsPerSecond": {"rate": 0}}"#, "`eventsPerSecond.rate`"),
             (r#"{"allowedOrigins": ["example.com"]}"#, "`allowedOrigins`"),
             (r#"{"ping_interval": "1s", "pingInterval": "2s"}"#, "`pingInterval`"),
+            (
+                r#"{"read_timeout": "60s", "silence_timeout": "60s"}"#,
+                "`read_timeout` (`silenceTimeout`): is given twice",
+            ),
+            (r#"{"read_timeout": "5s"}"#, "`read_timeout` (`silenceTimeout`): must be longer"),
+            (r#"{"outbox": {"Bytes": 1}}"#, "`outbox.Bytes`: is no key of the configuration; `bytes` is one"),
+            (
+                r#"{"eventsPerSecond": {"rate": 5, "burst": 0.5}}"#,
+                "`eventsPerSecond.burst`: must be a number of at least 1",
+            ),
+            (r#"{"allowedOrigins": ["https://a.example", "b"]}"#, "`allowedOrigins`: \"b\" is no origin"),
         ] {
             let error = error(json);
             assert!(error.contains(key), "{json}: {error}");
         }
+    }
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let error = error(r#"{"pingInterval": "soon", "outbox": {"bytes": 0, "size": 1}, "colour": "red"}"#);
+        assert_eq!(
+            error,
+            "`pingInterval`: must be a duration such as \"25s\" or a number of milliseconds, not \"soon\"; \
+             `outbox.bytes`: must be at least 1 bytes, not 0; `outbox.size`: is no key of the configuration; \
+             `colour`: is no key of the configuration"
+        );
+        let mut config = Config::default();
+        config.outbox.messages = 0;
+        config.events_per_second = Some(Rate { rate: f64::NAN, burst: 0.0 });
+        config.ack_timeout = Duration::from_micros(10);
+        let error = config.validate().unwrap_err();
+        let keys: Vec<&str> = error.problems().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["outbox.messages", "ackTimeout", "eventsPerSecond.rate", "eventsPerSecond.burst"]);
+        assert_eq!(error.key(), "outbox.messages");
     }
 }

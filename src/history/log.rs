@@ -560,6 +560,14 @@ impl Log {
         Backlog { bytes: bytes as usize, messages: end.saturating_sub(slowest) as usize }
     }
 
+    /// The same of one member.
+    pub(crate) fn lag_of(&self, id: SocketId) -> Backlog {
+        let end = self.ring.last() + 1;
+        let next = self.cursors.get(&id).map_or(end, |cursor| cursor.next);
+        let bytes = self.ring.end() - self.ring.position(next);
+        Backlog { bytes: bytes as usize, messages: end.saturating_sub(next) as usize }
+    }
+
     /// Those that waited for the slowest member, which has moved.
     pub(super) fn take_moved(&mut self) -> Vec<Waker> {
         mem::take(&mut self.moved)

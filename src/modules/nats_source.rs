@@ -78,6 +78,7 @@ mod handle;
 mod link;
 mod names;
 mod payload;
+mod setup;
 mod source;
 mod stream;
 mod subjects;

@@ -282,3 +282,147 @@ async fn invariant_12_whoever_races_with_it_is_told_or_refused() {
         assert_eq!(server.io.stats().sockets, 0, "round {round}");
     }
 }
+
+// ---- the port, the tasks beside the sockets, and an end that comes more than once or too early
+
+#[tokio::test]
+async fn invariant_12_the_port_is_free_when_it_returns_whoever_still_holds_the_listener() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let io = eventwire::Io::new();
+    // Polled to the point where it accepts, and not again: as in a `select!` whose other branch has won.
+    let serving = io.serve(listener);
+    tokio::pin!(serving);
+    assert!(futures::poll!(&mut serving).is_pending());
+    let start = Instant::now();
+    assert_eq!(io.shutdown(Duration::from_secs(60)).await, 0);
+    assert!(start.elapsed() < Duration::from_secs(5), "it waits for nobody who is not asked: {:?}", start.elapsed());
+    std::net::TcpListener::bind(address).expect("the port is free");
+    within("serve returns", serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn invariant_12_nobody_new_is_accepted_while_those_here_are_drained() {
+    let server = Server::new().await;
+    server.io.on::<()>("hang", async |_, ()| std::future::pending::<()>().await);
+    let mut client = server.client().await;
+    client.ask("hang", json!(null)).await;
+    until("it hangs", || server.io.stats().messages_in == 1).await;
+    let io = server.io.clone();
+    let down = tokio::spawn(async move { io.shutdown(Duration::from_secs(2)).await });
+    assert_eq!(client.closed().await.0, 1001);
+    assert!(!down.is_finished(), "it still waits for the handler");
+    std::net::TcpListener::bind(server.address).expect("whoever comes next has the port");
+    assert_eq!(down.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn invariant_12_tasks_beside_the_sockets_are_told_and_waited_for() {
+    let server = Server::new().await;
+    let log = Log::default();
+    let (note, io) = (log.clone(), server.io.clone());
+    let task = server.io.spawn(async move {
+        io.closing().await;
+        note.add("closing");
+        // Until the peers are gone too: as one that lets go of what it streamed to them.
+        while io.stats().sockets > 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+        note.add("done");
+        7
+    });
+    let mut client = server.client().await;
+    let reading = tokio::spawn(async move { client.closed().await.0 });
+    assert_eq!(shut_down(&server, Duration::from_secs(10)).await, 0);
+    assert_eq!(log.all(), ["closing", "done"]);
+    assert_eq!(task.await.unwrap(), Some(7));
+    assert_eq!(reading.await.unwrap(), 1001);
+    all_is_over(&server).await;
+}
+
+#[tokio::test]
+async fn invariant_12_a_task_that_does_not_look_out_is_dropped_within_the_grace() {
+    let server = Server::new().await;
+    let log = Log::default();
+    let guard = Dropped(log.clone(), "dropped");
+    let task = server.io.spawn(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(shut_down(&server, Duration::from_millis(400)).await, 1, "it was cut short");
+    assert_eq!((log.all(), task.await.unwrap()), (vec!["dropped".to_owned()], None));
+    // One that comes too late does not begin to stay.
+    assert_eq!(within("it is dropped", server.io.spawn(std::future::pending::<()>())).await.unwrap(), None);
+    all_is_over(&server).await;
+}
+
+#[tokio::test]
+async fn a_task_that_panics_holds_nothing_up() {
+    let server = Server::new().await;
+    let task = server.io.spawn(async { oops("the task fails") });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(shut_down(&server, Duration::from_secs(60)).await, 0);
+    all_is_over(&server).await;
+}
+
+#[tokio::test]
+async fn a_task_is_dropped_with_the_last_handle_of_its_io() {
+    let io = eventwire::Io::new();
+    let task = io.spawn(std::future::pending::<()>());
+    settle().await;
+    assert!(!task.is_finished());
+    drop(io);
+    assert_eq!(within("it is dropped", task).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn invariant_12_of_two_at_a_time_the_first_grace_that_is_over_holds() {
+    let server = Server::new().await;
+    let reasons = note_reasons(&server);
+    server.io.on::<()>("hang", async |_, ()| std::future::pending::<()>().await);
+    let mut client = server.client().await;
+    client.ask("hang", json!(null)).await;
+    until("it hangs", || server.io.stats().messages_in == 1).await;
+    let reading = tokio::spawn(async move { client.closed().await.0 });
+    let io = server.io.clone();
+    let patient = tokio::spawn(async move { io.shutdown(Duration::from_secs(60)).await });
+    settle().await;
+    assert_eq!(shut_down(&server, Duration::from_millis(500)).await, 1);
+    assert_eq!(within("the patient one", patient).await.unwrap(), 0, "the other has cut");
+    assert_eq!(shut_down(&server, Duration::from_secs(60)).await, 0, "and once more");
+    assert_eq!((reading.await.unwrap(), reasons.all()), (1001, vec!["Shutdown".to_owned()]));
+    all_is_over(&server).await;
+}
+
+#[tokio::test]
+async fn invariant_12_who_listens_after_it_lets_nobody_in() {
+    let io = eventwire::Io::new();
+    assert_eq!(io.shutdown(Duration::from_secs(1)).await, 0, "before anything has begun");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    within("serve returns", io.serve(listener)).await.unwrap();
+    std::net::TcpListener::bind(address).expect("the port is free");
+    within("listen returns", io.listen(address)).await.unwrap();
+    std::net::TcpListener::bind(address).expect("and again");
+    assert_eq!(io.stats().connected, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_12_who_begins_to_listen_while_it_ends_leaves_no_port_behind() {
+    for round in 0..50u64 {
+        let io = eventwire::Io::new();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn({
+            let io = io.clone();
+            async move { io.serve(listener).await }
+        });
+        for _ in 0..mixed(round) % 20 {
+            tokio::task::yield_now().await;
+        }
+        io.shutdown(Duration::from_secs(5)).await;
+        within("serve returns", serving).await.unwrap().unwrap();
+        std::net::TcpListener::bind(address).unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+}

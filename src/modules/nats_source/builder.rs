@@ -32,6 +32,7 @@ pub struct NatsSourceBuilder {
     pub(super) at_least_once: Option<AtLeastOnce>,
     is_public: bool,
     is_for_everyone: bool,
+    is_optional: bool,
 }
 
 #[derive(Default)]
@@ -59,6 +60,8 @@ pub enum NatsSourceError {
     Event(NameError),
     /// A consumer that acknowledges nothing, or filters by subjects of its own: the source does both.
     Consumer(&'static str),
+    /// The file of credentials cannot be read, or is none: why.
+    Credentials(String),
     /// It is closed.
     Closed,
 }
@@ -74,6 +77,7 @@ impl fmt::Display for NatsSourceError {
             }
             NatsSourceError::Event(error) => error.fmt(f),
             NatsSourceError::Consumer(what) => write!(f, "the consumer's `{what}` is the source's to set"),
+            NatsSourceError::Credentials(reason) => write!(f, "the file of credentials: {reason}"),
             NatsSourceError::Closed => f.write_str("the source is closed"),
         }
     }
@@ -112,6 +116,7 @@ impl NatsSource {
             at_least_once: None,
             is_public: false,
             is_for_everyone: false,
+            is_optional: false,
         }
     }
 }
@@ -191,6 +196,11 @@ impl NatsSourceBuilder {
         NatsSourceBuilder { at_least_once: Some(delivery), ..self }
     }
 
+    /// While it is not connected, [health](Io::health) tells of it and stays ready.
+    pub fn optional(self) -> Self {
+        NatsSourceBuilder { is_optional: true, ..self }
+    }
+
     /// Its name in logs, metrics and reasons of health, and as NATS knows its connection. Default `nats`; of several sources each needs
     /// one of its own.
     pub fn name(self, name: impl Into<String>) -> Self {
@@ -268,9 +278,10 @@ impl Module for NatsSource {
             });
         }
         let counts = Counts::new(&settings.name, settings.knows_dropped());
-        let shared = Arc::new(Shared::new(&settings.name, counts));
+        let shared = Arc::new(Shared::new(&settings.name, settings.is_optional, counts));
         handle::tell_health(io, &shared);
-        tokio::spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
+        // A shutdown waits for it.
+        io.spawn(Source { io: io.clone(), settings, shared: shared.clone() }.run());
         NatsSourceHandle(shared)
     }
 }

@@ -32,6 +32,7 @@ pub struct NatsSourceHandle(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     name: String,
+    is_optional: bool,
     pub(super) counts: Counts,
     state: watch::Sender<NatsState>,
     /// NATS has the subscriptions, or the consumer.
@@ -53,20 +54,25 @@ pub(super) fn tell_health(io: &Io, shared: &Arc<Shared>) {
 impl Sources {
     fn probe(&self) -> Probe {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut away = Vec::new();
+        let (mut away, mut is_ready) = (Vec::new(), true);
         sources.retain(|source| {
             let Some(source) = source.upgrade() else { return false };
             match source.state() {
-                NatsState::Connected => {}
+                NatsState::Connected => return true,
                 NatsState::Connecting => away.push(format!("`{}` has not been connected yet", source.name)),
                 NatsState::Disconnected { since } => {
                     away.push(format!("`{}` is disconnected for {} s", source.name, since.elapsed().as_secs()));
                 }
                 NatsState::Closed => return false,
             }
+            is_ready &= source.is_optional;
             true
         });
-        if away.is_empty() { Probe::Up } else { Probe::Down(away.join(", ")) }
+        match (away.is_empty(), is_ready) {
+            (true, _) => Probe::Up,
+            (false, true) => Probe::Degraded(away.join(", ")),
+            (false, false) => Probe::Down(away.join(", ")),
+        }
     }
 }
 
@@ -117,9 +123,10 @@ impl fmt::Debug for NatsSourceHandle {
 }
 
 impl Shared {
-    pub(super) fn new(name: &str, counts: Counts) -> Shared {
+    pub(super) fn new(name: &str, is_optional: bool, counts: Counts) -> Shared {
         Shared {
             name: name.to_owned(),
+            is_optional,
             counts,
             state: watch::Sender::new(NatsState::Connecting),
             ready: watch::Sender::new(false),
