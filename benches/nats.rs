@@ -86,9 +86,9 @@ impl Drop for Nats {
 async fn read(address: std::net::SocketAddr, load: Load, ready: Arc<Barrier>) -> (u64, Vec<u64>) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let subscribe = format!(r#"{{"event":"subscribe","data":"{ROOM}","id":1}}"#);
-    let mut request = format!(
+    let mut request = String::from(
         "GET /ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )
     .into_bytes();
     request.extend([0x81, 0x80 | subscribe.len() as u8, 0, 0, 0, 0]);

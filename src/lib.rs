@@ -61,6 +61,17 @@
 //! [rule](Io::rooms) lets them. A room with [history](RoomRule::history) is a log: late joiners get the past and then the present,
 //! a client that lost its connection goes on where it was, and what a slow one misses it is told.
 //!
+//! # Watching it
+//!
+//! [`Io::health`] says whether it works, for those who balance and those who restart; modules add [probes](Io::health_probe). [`Io::flow`] is what goes
+//! through by the second, [`Io::stats`] what is and was. All of it and more, by event, policy and reason, is told to the application's
+//! [`metrics`](https://docs.rs/metrics) recorder: [`Io::publish_metrics`] lists it.
+//!
+//! For [`tracing`](https://docs.rs/tracing) each connection is a span `connection` with `socket`, `peer`, `dialect` and `path` (level INFO, target
+//! `eventwire::connection`), and in it each event one `event` with `event` and `id` (level DEBUG, target `eventwire::event`), so that what handlers log says
+//! whose it is, also after they have waited. Tokens, headers, queries and payloads are in none. Where nobody listens they cost next to nothing; the filter
+//! `info,eventwire::event=debug` asks for events alone.
+//!
 //! # The house
 //!
 //! ```text

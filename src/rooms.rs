@@ -495,3 +495,28 @@ impl Joined {
         self.lock().rooms.contains_key(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::{Hub, Spoken};
+    use crate::protocol::Json;
+
+    #[test]
+    fn nothing_is_left_of_a_pattern_that_all_have_left() {
+        let hub = Hub::new();
+        let spoken = Spoken { place: 0, dialect: Arc::new(Json) };
+        let member = Arc::new(Member::new(SocketId::random(), spoken, &Config::default()));
+        let patterns = ["a.>", "a.*.c", ">", "*"];
+        for pattern in patterns {
+            hub.join(&member, pattern, None, &Start::Live).unwrap();
+        }
+        assert_eq!((hub.rooms().matching("a.b.c").len(), hub.rooms().matching("a").len()), (3, 2));
+        hub.leave(&member, ">");
+        assert_eq!(hub.rooms().matching("a.b.c").len(), 2);
+        hub.disconnect(&member);
+        assert!(hub.rooms().matching("a.b.c").is_empty());
+        assert!(!hub.rooms().has_wild.load(Ordering::Relaxed) && hub.rooms().wild.read().unwrap().is_empty());
+    }
+}

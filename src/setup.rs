@@ -160,7 +160,6 @@ pub struct Subject {
 
 /// Where the messages of a subject come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum SubjectKind {
     /// Core NATS: what is published while nobody listens is lost. `nats`, the default.
     #[default]

@@ -70,7 +70,7 @@ async fn stream(io: &Io, url: &str, subjects: &str) -> Result<(), Box<dyn std::e
     use eventwire::nats_source::NatsSource;
 
     let source = NatsSource::builder().connect(url).subjects(subjects.split(',').map(str::trim)).public();
-    let source = io.install(source.build()?);
+    let source = io.install(source.build().map_err(|error| error.to_string())?);
     if tokio::time::timeout(Duration::from_secs(2), source.ready()).await.is_err() {
         eprintln!("NATS is not there yet");
     }

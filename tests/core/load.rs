@@ -135,7 +135,7 @@ async fn connect_and_close(connections: usize) {
     let gone = || server.io.stats().sockets == 0;
     until("the first are gone", gone).await;
     let tasks = || Handle::current().metrics().num_alive_tasks();
-    // The listener, and who watches.
+    // The listener stays, and who watches.
     until("their tasks, too", || tasks() <= 2).await;
     let (files, before) = (open_files(), resident());
     for from in (100..100 + connections).step_by(100) {

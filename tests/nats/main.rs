@@ -5,6 +5,8 @@
 mod support;
 
 mod away;
+#[cfg(feature = "process")]
+mod conformance;
 mod ends;
 mod load;
 mod rooms;
