@@ -21,7 +21,7 @@ use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
 use crate::error::Error;
 use crate::handler;
-use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId, count};
+use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId};
 use crate::io::Io;
 use crate::outbox::{Backlog, Push, wake};
 use crate::protocol::{self, Id, Outgoing, Packet};
@@ -291,14 +291,15 @@ impl<'a> Broadcast<'a> {
                     let id = Id::Number(id);
                     member.encode(&Outgoing { room, ..Outgoing::direct(event, Some(&id), data) })
                 });
-                match member.outbox.push_broadcast(frame, self.overflow_here()) {
+                let overflow = self.overflow_here();
+                match member.outbox.push_broadcast(frame, overflow) {
                     Push::Queued { waker, displaced, .. } => {
-                        count(&member.counters.dropped, displaced);
+                        member.counters.drop_by(Manner::Overflow(overflow), displaced);
                         wake(waker);
                         Ok(())
                     }
                     Push::Dropped { waker, count: dropped } => {
-                        count(&member.counters.dropped, dropped);
+                        member.counters.drop_by(Manner::Overflow(overflow), dropped);
                         wake(waker);
                         let is_open = member.outbox.is_open();
                         Err(if is_open { RequestError::Full } else { RequestError::Disconnected })

@@ -61,6 +61,28 @@ impl DisconnectReason {
         }
     }
 
+    /// Under which name it is counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            DisconnectReason::Client(_) => "client",
+            DisconnectReason::Lost => "lost",
+            DisconnectReason::Server => "server",
+            DisconnectReason::Shutdown => "shutdown",
+            DisconnectReason::Refused(_) => "refused",
+            DisconnectReason::Failed => "failed",
+            DisconnectReason::Slow => "slow",
+            DisconnectReason::Stalled => "stalled",
+            DisconnectReason::Silent => "silent",
+            DisconnectReason::InvalidFrames => "invalid_frames",
+            DisconnectReason::Flood => "flood",
+            DisconnectReason::Busy => "busy",
+            DisconnectReason::TooLarge => "too_large",
+            DisconnectReason::Binary => "binary",
+            DisconnectReason::NotUtf8 => "not_utf8",
+            DisconnectReason::Protocol => "protocol",
+        }
+    }
+
     /// What `closing` tells: a word for programs, a text for people, and whether to come back.
     fn told(&self) -> (&str, &'static str, bool) {
         match self {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tracing::Instrument;
 
 use self::reader::{Incoming, Reader};
 use self::writer::{Writer, Written};
@@ -35,6 +36,7 @@ use crate::lane::{Lane, Work};
 use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::shutdown::Phase;
 use crate::socket::Socket;
+use crate::spans;
 use crate::upgrade::Admitted;
 
 /// Messages that are handled before the connection lets others run.
@@ -76,7 +78,7 @@ pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, admitted: Admi
     // Before anybody has the socket: it is the first frame, whatever else is emitted.
     let connected = connected(&socket);
     socket.member().outbox.push_reply(connected);
-    tokio::spawn(task);
+    tokio::spawn(task.instrument(spans::connection(&socket)));
     socket
 }
 
@@ -164,7 +166,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_al
 async fn end(socket: &Socket, reason: DisconnectReason) {
     let (io, member) = (socket.io(), socket.member());
     member.outbox.close();
-    io.disconnect(socket);
+    io.disconnect(socket, &reason);
     member.acks.fail_all();
     let drained = async {
         tokio::select! {

@@ -13,6 +13,7 @@ use crate::handler::Types;
 use crate::io::Io;
 use crate::patterns::Pattern;
 use crate::protocol;
+use crate::watch::{EventCounts, EventTable};
 
 /// So many events that only sockets listen to are remembered: a name that is made anew for each socket must not fill the memory.
 const MAX_OF_SOCKETS: usize = 4096;
@@ -118,12 +119,14 @@ pub(crate) struct Heard {
     told: OnceLock<&'static str>,
     /// As they were last set, by whichever of the listeners that share this.
     pub(crate) options: Options,
+    /// Those of all listeners to events of this name.
+    pub(crate) counts: Arc<EventCounts>,
 }
 
 impl Heard {
     /// # Panics
     /// When the name cannot be an event's.
-    pub(crate) fn new(name: &str, (payload, ack): Types) -> Heard {
+    pub(crate) fn new(name: &str, (payload, ack): Types, events: &EventTable) -> Heard {
         if let Err(error) = protocol::check_event(name) {
             panic!("cannot listen to {name:?}: {error}");
         }
@@ -134,7 +137,8 @@ impl Heard {
                 "this is an event that clients send; sockets come and go by `on_connect` and `on_disconnect`"
             );
         }
-        Heard { name: name.into(), payload, ack, told: OnceLock::new(), options: Options::default() }
+        let counts = events.register(name);
+        Heard { name: name.into(), payload, ack, told: OnceLock::new(), options: Options::default(), counts }
     }
 
     /// Tells what is answered, where that was not known.
@@ -202,7 +206,7 @@ impl Known {
     ///
     /// # Panics
     /// When the name cannot be an event's.
-    pub(crate) fn of_socket(&self, name: &str, types: Types) -> Arc<Heard> {
+    pub(crate) fn of_socket(&self, name: &str, types: Types, events: &EventTable) -> Arc<Heard> {
         let is_it = |heard: &&Arc<Heard>| (heard.payload, heard.ack) == types;
         {
             let known = self.of_sockets.read().unwrap_or_else(PoisonError::into_inner);
@@ -211,7 +215,7 @@ impl Known {
                 return heard.clone();
             }
         }
-        let heard = Arc::new(Heard::new(name, types));
+        let heard = Arc::new(Heard::new(name, types, events));
         let mut known = self.of_sockets.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() < MAX_OF_SOCKETS || known.contains_key(name) {
             let same_name = known.entry(name.into()).or_default();

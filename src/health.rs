@@ -11,10 +11,11 @@ use serde::{Serialize, Serializer};
 use crate::error::panic_text;
 use crate::io::Io;
 use crate::shutdown::Phase;
+use crate::watch::{Fault, Watched};
 
 /// How an [`Io`] is. See [`Io::health`].
 ///
-/// It serialises as `{"ready", "live", "reasons": [{"name", "message"}], "uptimeMs", "sockets"}`.
+/// It serialises as `{"ready", "live", "reasons": [{"name", "message"}], "uptimeMs", "sockets", "errors"}`.
 ///
 /// *Ready* and *live* are two questions. One that is not ready should be sent nobody new: those that are connected stay, and lose
 /// nothing. One that is not live is to be started again. In the terms of Kubernetes: `readinessProbe` and `livenessProbe`.
@@ -33,6 +34,40 @@ pub struct Health {
     pub uptime: Duration,
     /// Sockets that are connected.
     pub sockets: usize,
+    /// What went wrong so far, by whose fault. It says nothing about being ready: clients do as they like.
+    pub errors: ErrorCounts,
+}
+
+/// What went wrong since an [`Io`] was made, by whose fault it was. None of it stops the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ErrorCounts {
+    /// All of them.
+    pub total: u64,
+    /// The client's: refused at the door, events that were answered by an `error` that blames what was sent or says no in the application's own
+    /// words, and connections closed because of what came.
+    pub client: u64,
+    /// The network's: connections that were lost or fell silent, and handshakes that broke.
+    pub network: u64,
+    /// Of peers that took less than was sent to them: disconnected because of that.
+    pub slow: u64,
+    /// This side's: handlers that failed, panicked or took too long, and requests that were refused for want of places or of who could say who it is.
+    pub server: u64,
+}
+
+impl ErrorCounts {
+    pub(crate) fn by_class(self) -> [(&'static str, u64); 4] {
+        [("client", self.client), ("network", self.network), ("slow", self.slow), ("server", self.server)]
+    }
+}
+
+impl Watched {
+    pub(crate) fn error_counts(&self) -> ErrorCounts {
+        let [client, network, slow, server] =
+            [Fault::Client, Fault::Network, Fault::Slow, Fault::Server].map(|fault| self.faults(fault));
+        ErrorCounts { total: client + network + slow + server, client, network, slow, server }
+    }
 }
 
 /// What there is to say against an [`Io`]'s health.
@@ -132,12 +167,18 @@ impl Io {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn health(&self) -> Health {
+        self.examine().0
+    }
+
+    /// The same, and what each probe found.
+    pub(crate) fn examine(&self) -> (Health, Vec<(&'static str, Probe)>) {
         let mut health = Health {
             ready: true,
             live: true,
             reasons: Vec::new(),
             uptime: self.watched().started.elapsed(),
             sockets: self.hub().len(),
+            errors: self.watched().error_counts(),
         };
         match self.life().phase() {
             Phase::Running => {}
@@ -150,14 +191,15 @@ impl Io {
         if self.gate().is_full(self.config()) {
             health.object("connections", Probe::Down("as many as `maxConnections` allows".to_owned()));
         }
-        self.watched().probes.ask().for_each(|(name, found)| health.object(name, found));
-        health
+        let found: Vec<_> = self.watched().probes.ask().collect();
+        found.iter().for_each(|(name, found)| health.object(name, found.clone()));
+        (health, found)
     }
 
     /// Has [`health`](Io::health) ask for something that this `Io` depends on, such as a broker or a database. The last probe set under a
     /// name holds.
     ///
-    /// It is asked on each call of `health()`, and every few seconds for the metrics, on the thread of whoever asks: it should look at
+    /// It is asked on each call of `health()`, and every few seconds for the [metrics](Io::publish_metrics), on the thread of whoever asks: it should look at
     /// what is known, and wait for nothing. One that panics is down. A probe that captures its `Io` keeps it for ever.
     ///
     /// [`Down`](Probe::Down) makes the whole not ready, so that who comes next is sent to another node, while those that are connected stay. Where all nodes

@@ -1,6 +1,7 @@
 //! Rooms that remember. A room with history is a log: each message gets a number and lies in a bounded ring. A member
 //! is a cursor into it, which its connection moves when the peer can take more.
 
+mod acknowledged;
 mod folding;
 mod handover;
 mod log;

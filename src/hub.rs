@@ -1,18 +1,19 @@
 //! Who is connected and in which rooms; puts messages before members. It knows ids, rooms and
 //! outboxes, never user code, and waits for nobody.
 
+mod counters;
 mod fanout;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use self::counters::{Counters, count};
 pub(crate) use self::fanout::{Audience, Delivered, Manner, Message};
 use crate::acks::Acks;
 use crate::closing::Ending;
@@ -88,33 +89,6 @@ pub(crate) struct Member {
     pub(crate) deliveries: Deliveries,
     pub(crate) counters: Counters,
     joined: Joined,
-}
-
-/// What is counted for a connection: mostly by its own task, so that it costs no shared cache line.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) messages_in: AtomicU64,
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) messages_out: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
-    /// Broadcasts that its overflow policy, or being volatile, dropped.
-    pub(crate) dropped: AtomicU64,
-    /// Gaps that it was told.
-    pub(crate) gaps: AtomicU64,
-    /// Messages that it is to acknowledge, each once; how often one was sent again; how many it has acknowledged, and refused.
-    pub(crate) delivered: AtomicU64,
-    pub(crate) again: AtomicU64,
-    pub(crate) acked: AtomicU64,
-    pub(crate) nacked: AtomicU64,
-    /// Those that were given up.
-    pub(crate) dead_letters: AtomicU64,
-    /// Those that it left in a room, unacknowledged, when it went.
-    pub(crate) left: AtomicU64,
-}
-
-/// Adds to a counter.
-pub(crate) fn count(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
 }
 
 impl Member {

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use crate::config::InboxLimits;
 use crate::lane::Lane;
-use crate::outbox::wake;
+use crate::outbox::{Backlog, wake};
 use crate::protocol::Packet;
 
 /// A queue that grew beyond this many entries is given back when it is empty.
@@ -94,6 +94,12 @@ impl Inbox {
     pub(crate) fn clear(&self) {
         let state = std::mem::take(&mut *self.lock());
         drop(state);
+    }
+
+    /// What waits, and whether reading pauses for it.
+    pub(crate) fn backlog(&self) -> (Backlog, bool) {
+        let state = self.lock();
+        (Backlog { bytes: state.bytes, messages: state.queue.len() }, state.reader.is_some())
     }
 
     pub(crate) fn fill(&self) -> Fill {

@@ -1,12 +1,13 @@
 //! The whole: what a user makes one of for each namespace.
 
+mod forgetting;
 mod nodes;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -34,13 +35,9 @@ use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
 use crate::shutdown::{Life, Phase};
 use crate::socket::Socket;
-use crate::stats::{Stats, Totals};
+use crate::stats::Totals;
 use crate::upgrade::{self, Authenticate, Body, Gate, Refusal};
 use crate::watch::Watched;
-
-/// How often rooms with history are looked at: a quarter of the shortest time that one keeps something, within these.
-const SHORTEST_SWEEP: Duration = Duration::from_millis(20);
-const LONGEST_SWEEP: Duration = Duration::from_secs(10);
 
 /// One namespace of sockets: their handlers, rooms and rules. A cheap handle.
 ///
@@ -102,6 +99,7 @@ pub struct IoBuilder {
     config: Config,
     adapter: Arc<dyn Adapter>,
     dialects: Vec<Arc<dyn Dialect>>,
+    name: Option<String>,
 }
 
 impl IoBuilder {
@@ -158,7 +156,7 @@ impl IoBuilder {
             totals: Totals::default(),
             panics: AtomicU64::new(0),
             life: Life::new(),
-            watched: Watched::new(),
+            watched: Watched::new(self.name),
         }))
     }
 }
@@ -184,7 +182,7 @@ impl Io {
 
     /// One with other than the defaults.
     pub fn builder() -> IoBuilder {
-        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)] }
+        IoBuilder { config: Config::default(), adapter: Arc::new(Local), dialects: vec![Arc::new(Json)], name: None }
     }
 
     /// Its limits.
@@ -407,12 +405,6 @@ impl Io {
         self.0.hub.room_len(room)
     }
 
-    /// Counts of what is and was. They are summed when asked for.
-    pub fn stats(&self) -> Stats {
-        let members = self.0.hub.members();
-        self.0.totals.sum(&members, self.0.hub.census(), self.0.panics.load(Ordering::Relaxed))
-    }
-
     // ---- ways in
 
     /// A service for tower, axum and hyper 1 that upgrades every request it gets.
@@ -440,7 +432,7 @@ impl Io {
     }
 
     pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
-        let heard = Heard::new(event, call.types());
+        let heard = Heard::new(event, call.types(), &self.0.watched.events);
         self.0.router.on(Arc::new(heard), call, once)
     }
 
@@ -476,6 +468,14 @@ impl Io {
         self.0.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn panics(&self) -> u64 {
+        self.0.panics.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connected(&self) -> u64 {
+        self.0.totals.connected.load(Ordering::Relaxed)
+    }
+
     fn lock_sockets(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Socket>> {
         self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -484,7 +484,7 @@ impl Io {
     pub(crate) fn authenticator(&self) -> Result<Option<Authenticate>, Refusal> {
         let check = self.0.authenticate.read().unwrap_or_else(PoisonError::into_inner).clone();
         if check.is_none() && self.0.requires_authentication.load(Ordering::Relaxed) {
-            return Err(Refusal::unavailable("who you are cannot be found out yet"));
+            return Err(Refusal::unavailable("who you are cannot be found out yet").because("authentication"));
         }
         Ok(check)
     }
@@ -505,6 +505,7 @@ impl Io {
     /// A connection is there.
     pub(crate) fn connect(&self, socket: &Socket) {
         self.listen_to_others();
+        self.watch();
         self.lock_sockets().insert(socket.id(), socket.clone());
         self.0.hub.connect(socket.member());
         count(&self.0.totals.connected, 1);
@@ -518,7 +519,8 @@ impl Io {
     }
 
     /// A connection is gone.
-    pub(crate) fn disconnect(&self, socket: &Socket) {
+    pub(crate) fn disconnect(&self, socket: &Socket, reason: &DisconnectReason) {
+        self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
         let given_up = socket.member().deliveries.close(socket.member());
@@ -556,37 +558,6 @@ impl Io {
             self.sweep_rooms();
         }
         Ok(position)
-    }
-
-    /// Forgets what a room remembers.
-    pub(crate) fn forget(&self, room: &str) {
-        if self.0.hub.rooms().forget(room) {
-            self.settle(room);
-        }
-    }
-
-    /// Lets rooms with history forget in time, from now on. Outside of a runtime it waits until the next room is made.
-    fn sweep_rooms(&self) {
-        if self.0.sweeps_rooms.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.0.sweeps_rooms.get_or_init(|| {
-            let io = Arc::downgrade(&self.0);
-            runtime.spawn(async move {
-                loop {
-                    let Some(inner) = io.upgrade() else { return };
-                    let histories = inner.hub.rooms().histories.all();
-                    let shortest = histories.iter().map(|history| history.shortest()).min().unwrap_or(LONGEST_SWEEP);
-                    drop((inner, histories));
-                    tokio::time::sleep((shortest / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP)).await;
-                    let Some(inner) = io.upgrade() else { return };
-                    let io = Io(inner);
-                    let gone = io.0.hub.rooms().sweep(Instant::now());
-                    gone.iter().for_each(|room| io.settle(room));
-                }
-            });
-        });
     }
 }
 

@@ -20,6 +20,7 @@ use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tracing::Instrument;
 
 use crate::closing::{DisconnectReason, Ending};
 use crate::error::{Error, code, panic_text};
@@ -29,6 +30,7 @@ use crate::protocol::{Id, Outgoing, Packet};
 use crate::router::{Listener, Listeners, Snapshot};
 use crate::socket::Socket;
 use crate::subscriptions;
+use crate::watch::Handling;
 
 /// How long `on_connect` may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -93,7 +95,7 @@ impl Lane {
         }
         let lane = self;
         let task = drive(socket.clone(), lane, turn);
-        socket.tasks().spawn(task);
+        socket.tasks().spawn(task.in_current_span());
         None
     }
 }
@@ -135,6 +137,7 @@ struct Turn {
     handled: bool,
     stage: Stage,
     reply: Reply,
+    handling: Handling,
 }
 
 enum Stage {
@@ -182,17 +185,20 @@ impl Turn {
             false => [io, own].map(|table| table.and_then(|table| table.listeners(packet.event())).cloned()),
         };
         let reply = Reply::to(packet.id());
+        let mut handling = match connects {
+            true => Handling::connects(&packet),
+            false => Handling::event(socket, &packet, &listeners),
+        };
         let stage = match packet.event() {
-            "subscribe" | "unsubscribe" => Stage::Running(Running {
-                future: Guarded::new(subscriptions::handle(socket.clone(), packet.clone())),
-                limit: socket.config().handler_timeout,
-                timer: None,
-                place: None,
-            }),
+            "subscribe" | "unsubscribe" => {
+                let future = subscriptions::handle(socket.clone(), packet.clone());
+                handling.begins();
+                Stage::Running(Running::new(future, socket.config().handler_timeout))
+            }
             _ => Stage::Next,
         };
         let handled = !matches!(stage, Stage::Next) || connects;
-        Turn { packet, connects, listeners, next: 0, handled, stage, reply }
+        Turn { packet, connects, listeners, next: 0, handled, stage, reply, handling }
     }
 
     fn next_listener(&mut self) -> Option<Arc<Listener>> {
@@ -235,7 +241,7 @@ impl Turn {
                     let listener = listener.clone();
                     self.stage = self.start(socket, &listener, place);
                 }
-                Stage::Running(running) => match running.poll(socket, &self.packet, timing, cx) {
+                Stage::Running(running) => match running.poll(socket, &self.packet, &mut self.handling, timing, cx) {
                     Poll::Ready(answer) => {
                         let limit = running.limit;
                         self.stage = self.take(socket, answer, limit);
@@ -257,16 +263,23 @@ impl Turn {
     }
 
     fn start(&mut self, socket: &Socket, listener: &Listener, place: Option<OwnedSemaphorePermit>) -> Stage {
-        let called = catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet)));
+        self.handling.begins();
+        let called = self.handling.run(|| catch_unwind(AssertUnwindSafe(|| listener.call.call(socket, &self.packet))));
         match called {
             Ok(Ok(future)) => {
                 let usual = if self.connects { CONNECT_LIMIT } else { socket.config().handler_timeout };
                 let limit = listener.timeout().unwrap_or(usual);
-                Stage::Running(Running { future: Guarded::new(future), limit, timer: None, place })
+                Stage::Running(Running { place, ..Running::new(future, limit) })
             }
-            Ok(Err(refused)) => self.take(socket, Answer(Kind::Error(refused)), Duration::ZERO),
-            Err(panic) => self.take(socket, panicked(socket, &self.packet, &*panic), Duration::ZERO),
+            Ok(Err(refused)) => self.refuse(socket, Answer(Kind::Error(refused))),
+            Err(panic) => self.refuse(socket, panicked(socket, &self.packet, &*panic)),
         }
+    }
+
+    /// It did not begin.
+    fn refuse(&mut self, socket: &Socket, answer: Answer) -> Stage {
+        self.handling.ends(socket, &self.packet);
+        self.take(socket, answer, Duration::ZERO)
     }
 
     /// Takes what a listener answered. If it answers later, `limit` holds for that.
@@ -281,7 +294,7 @@ impl Turn {
                 return Stage::Done;
             }
             Kind::Later(future) => {
-                let running = Running { future: Guarded::new(future), limit, timer: None, place: None };
+                let running = Running::new(future, limit);
                 // As many as the inbox holds may answer later; the next one holds the lane, and so its peer.
                 if socket.tasks().len() >= socket.config().inbox.messages {
                     return Stage::Running(running);
@@ -312,13 +325,14 @@ impl Turn {
     fn detach(&self, socket: &Socket, mut running: Running) {
         let reply = self.reply.share();
         let packet = self.packet.clone();
+        let mut handling = self.handling.clone();
         let owner = socket.clone();
-        socket.tasks().spawn(async move {
+        let task = async move {
             let socket = owner;
-            let mut answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
+            let mut answer = poll_fn(|cx| running.poll(&socket, &packet, &mut handling, Timing::Now, cx)).await;
             while let Kind::Later(future) = answer.0 {
                 running.future = Guarded::new(future);
-                answer = poll_fn(|cx| running.poll(&socket, &packet, Timing::Now, cx)).await;
+                answer = poll_fn(|cx| running.poll(&socket, &packet, &mut handling, Timing::Now, cx)).await;
             }
             if let Some(frame) = reply.frame(&socket, packet.event(), answer) {
                 socket.member().outbox.push_when_room(frame).await;
@@ -326,7 +340,8 @@ impl Turn {
             if let Some(frame) = reply.close(&socket) {
                 socket.member().outbox.push_when_room(frame).await;
             }
-        });
+        };
+        socket.tasks().spawn(task.in_current_span());
     }
 }
 
@@ -371,17 +386,38 @@ impl Drop for Guarded {
 }
 
 impl Running {
-    fn poll(&mut self, socket: &Socket, packet: &Packet, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
-        match self.future.poll(cx) {
-            Ok(Poll::Ready(answer)) => return Poll::Ready(answer),
-            Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(panicked(socket, packet, &*panic)),
+    fn new(future: BoxFuture<Answer>, limit: Duration) -> Running {
+        Running { future: Guarded::new(future), limit, timer: None, place: None }
+    }
+
+    fn poll(
+        &mut self,
+        socket: &Socket,
+        packet: &Packet,
+        handling: &mut Handling,
+        timing: Timing,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer> {
+        match handling.run(|| self.future.poll(cx)) {
+            Ok(Poll::Ready(answer)) => {
+                match answer.0 {
+                    Kind::Later(_) => handling.goes_on(),
+                    _ => handling.ends(socket, packet),
+                }
+                return Poll::Ready(answer);
+            }
+            Ok(Poll::Pending) => handling.goes_on(),
+            Err(panic) => {
+                handling.ends(socket, packet);
+                return Poll::Ready(panicked(socket, packet, &*panic));
+            }
         }
         if timing == Timing::Later {
             return Poll::Pending;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
         ready!(timer.poll_unpin(cx));
+        handling.ends(socket, packet);
         tracing::warn!(socket = %socket.id(), event = packet.event(), limit = ?self.limit, "a handler took too long and was cancelled");
         Poll::Ready(Answer(Kind::Error(Error::timeout())))
     }
@@ -422,6 +458,9 @@ impl Reply {
 
     /// The frame that says this, if it is to be said.
     fn frame(&self, socket: &Socket, event: &str, answer: Answer) -> Option<Bytes> {
+        if let Kind::Error(_) | Kind::Panicked = answer.0 {
+            socket.io().watched().events.of(event).fail();
+        }
         let claim = |open: &Arc<Open>| !open.answered.swap(true, Ordering::AcqRel);
         let kind = match answer.0 {
             Kind::Panicked => Kind::Error(Error::internal()),

@@ -61,6 +61,17 @@
 //! [rule](Io::rooms) lets them. A room with [history](RoomRule::history) is a log: late joiners get the past and then the present,
 //! a client that lost its connection goes on where it was, and what a slow one misses it is told.
 //!
+//! # Watching it
+//!
+//! [`Io::health`] says whether it works, for those who balance and those who restart; modules add [probes](Io::health_probe). [`Io::flow`] is what goes
+//! through by the second, [`Io::stats`] what is and was. All of it and more, by event, policy and reason, is told to the application's
+//! [`metrics`](https://docs.rs/metrics) recorder: [`Io::publish_metrics`] lists it.
+//!
+//! For [`tracing`](https://docs.rs/tracing) each connection is a span `connection` with `socket`, `peer`, `dialect` and `path` (level INFO, target
+//! `eventwire::connection`), and in it each event one `event` with `event` and `id` (level DEBUG, target `eventwire::event`), so that what handlers log says
+//! whose it is, also after they have waited. Tokens, headers, queries and payloads are in none. Where nobody listens they cost next to nothing; the filter
+//! `info,eventwire::event=debug` asks for events alone.
+//!
 //! # The house
 //!
 //! ```text
@@ -85,7 +96,7 @@
 //! | `shutdown` | the end of the whole |
 //! | `adapter` | the contract to other nodes |
 //! | `modules` | events that belong together: [`process`]; what comes from elsewhere: [`nats_source`] |
-//! | `watch`, `health` | what is known of the whole: whether it works |
+//! | `watch` and its folder, `health`, `flow`, `metrics`, `spans` | what is counted of the whole; whether it works; what goes through by the second; the counts told; what `tracing` sees |
 //! | `config`, `error`, `stats` | limits, errors, counts |
 //!
 //! What holds, each with a test named after it:
@@ -127,6 +138,7 @@ mod error;
 mod event;
 mod extensions;
 mod extract;
+mod flow;
 mod frame;
 mod gateway;
 // No code: a page of the documentation, as a module so that it has a place in it and its examples are tests.
@@ -141,6 +153,7 @@ mod hub;
 mod inbox;
 mod io;
 mod lane;
+mod metrics;
 mod modules;
 mod outbox;
 mod patterns;
@@ -152,6 +165,7 @@ mod rules;
 mod server;
 mod shutdown;
 mod socket;
+mod spans;
 mod stats;
 mod subscriptions;
 mod sync;
@@ -175,11 +189,12 @@ pub use event::{AckFor, EmitEvent, Event, EventType, Events};
 pub use eventwire_macros::{Event, EventError, Events, IntoAck, any, connect, disconnect, gateway, on, room};
 pub use extensions::Extensions;
 pub use extract::{Auth, Ext, FromSocket, State};
+pub use flow::Flow;
 pub use frame::Frames;
 pub use gateway::{Gateway, GatewayError};
 pub use handler::{Ack, Answer, AnyEvent, Handler, IntoAck, RawEvent, Welcome, ok};
 pub use handshake::{Handshake, IntoPrincipal, Principal};
-pub use health::{Health, Probe, Reason};
+pub use health::{ErrorCounts, Health, Probe, Reason};
 pub use history::{History, Logged};
 pub use hub::{ParseSocketIdError, SocketId};
 pub use io::{Io, IoBuilder};

@@ -119,6 +119,15 @@ pub enum Id {
     Text(Box<str>),
 }
 
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(n) => n.fmt(f),
+            Id::Text(s) => s.fmt(f),
+        }
+    }
+}
+
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

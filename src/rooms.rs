@@ -14,6 +14,7 @@ use indexmap::IndexMap;
 use crate::delivery::AtLeastOnce;
 use crate::history::{History, Log, Position, Start};
 use crate::hub::{Member, SocketId};
+use crate::outbox::Backlog;
 use crate::patterns::Patterns;
 use crate::protocol::{Memory, is_room_name};
 use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
@@ -322,6 +323,16 @@ impl Rooms {
     }
 
     /// How many rooms there are, how many memberships, and how often they encoded a broadcast.
+    /// How far the slowest of all members of rooms with history is behind, in bytes and in messages.
+    pub(crate) fn lag(&self) -> Backlog {
+        let mut slowest = Backlog::default();
+        for shard in self.shards() {
+            let lags = shard.rooms.values().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag()));
+            slowest = lags.fold(slowest, Backlog::or_worse);
+        }
+        slowest
+    }
+
     pub(crate) fn count(&self) -> Census {
         let mut census = Census::default();
         for shard in self.shards() {
@@ -476,5 +487,30 @@ impl Joined {
 
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.lock().rooms.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::{Hub, Spoken};
+    use crate::protocol::Json;
+
+    #[test]
+    fn nothing_is_left_of_a_pattern_that_all_have_left() {
+        let hub = Hub::new();
+        let spoken = Spoken { place: 0, dialect: Arc::new(Json) };
+        let member = Arc::new(Member::new(SocketId::random(), spoken, &Config::default()));
+        let patterns = ["a.>", "a.*.c", ">", "*"];
+        for pattern in patterns {
+            hub.join(&member, pattern, None, &Start::Live).unwrap();
+        }
+        assert_eq!((hub.rooms().matching("a.b.c").len(), hub.rooms().matching("a").len()), (3, 2));
+        hub.leave(&member, ">");
+        assert_eq!(hub.rooms().matching("a.b.c").len(), 2);
+        hub.disconnect(&member);
+        assert!(hub.rooms().matching("a.b.c").is_empty());
+        assert!(!hub.rooms().has_wild.load(Ordering::Relaxed) && hub.rooms().wild.read().unwrap().is_empty());
     }
 }

@@ -11,6 +11,7 @@ use crate::closing::DisconnectReason;
 use crate::contract::{EventInfo, Heard, Options};
 use crate::handler::{BoxFuture, Call};
 use crate::socket::Socket;
+use crate::watch::EventCounts;
 
 pub(crate) type Listeners = Arc<[Arc<Listener>]>;
 
@@ -58,6 +59,11 @@ impl Listener {
     /// Its event; `None` for every.
     fn event(&self) -> Option<&str> {
         self.event.as_ref().map(|heard| &*heard.name)
+    }
+
+    /// What is counted of its event; `None` for one that hears every.
+    pub(crate) fn counts(&self) -> Option<&EventCounts> {
+        self.event.as_ref().map(|heard| &*heard.counts)
     }
 
     pub(crate) fn info(&self) -> Option<EventInfo> {

@@ -219,7 +219,10 @@ mod listening {
                 served = tokio::time::timeout(limit + REFUSAL, connection) => served,
                 () = self.life().reached(Phase::Cut) => return Err(AcceptError::Refused),
             };
-            let failed = |error: Box<dyn std::error::Error + Send + Sync>| AcceptError::Io(io::Error::other(error));
+            let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+                self.watched().refusals.add("handshake");
+                AcceptError::Io(io::Error::other(error))
+            };
             served.map_err(|elapsed| failed(elapsed.into()))?.map_err(|error| failed(error.into()))?;
             let socket = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
             socket.ok_or(AcceptError::Refused)

@@ -58,10 +58,15 @@ impl Life {
         *self.phase.borrow()
     }
 
+    /// Where it is, also for who does not keep it: closed once it is no more.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
     /// Waits until it is so far.
     pub(crate) async fn reached(&self, phase: Phase) {
         // The sender lives as long as this does.
-        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+        let _ = self.subscribe().wait_for(|now| *now >= phase).await;
     }
 
     pub(crate) fn alive(&self) -> AliveGuard {

@@ -21,7 +21,7 @@ use crate::extensions::Extensions;
 use crate::handler::{self, AnyEvent, BoxFuture, Call, Handler, RawEvent, Typed};
 use crate::handshake::Handshake;
 use crate::history::Start;
-use crate::hub::{Member, SocketId, count};
+use crate::hub::{Manner, Member, SocketId};
 use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::lane::Tasks;
@@ -235,7 +235,7 @@ impl Socket {
     /// # Errors
     /// When the socket is disconnected.
     pub fn error(&self, code: impl Into<String>, message: impl Into<String>) -> Emitting<()> {
-        self.send(self.error_frame(None, &Error::new(code.into(), message.into())))
+        self.send(self.member().tell("error", None, &Error::new(code.into(), message.into())))
     }
 
     /// Emits that the peer is to [acknowledge](AtLeastOnce).
@@ -353,7 +353,7 @@ impl Socket {
     // ---- for the rest of the crate
 
     pub(crate) fn hear(&self, event: &str, call: Box<dyn Call>, once: bool) -> ListenerId {
-        let heard = self.io().known().of_socket(event, call.types());
+        let heard = self.io().known().of_socket(event, call.types(), &self.io().watched().events);
         self.0.router.on(heard, call, once)
     }
 
@@ -391,8 +391,9 @@ impl Socket {
         Ok(self.member().encode(&Outgoing::direct(event, id, &data)))
     }
 
-    /// An `error`, encoded for this socket.
+    /// An `error` that answers something, encoded for this socket: it is counted.
     pub(crate) fn error_frame(&self, id: Option<&Id>, error: &Error) -> Bytes {
+        self.io().watched().errors.add(error.code());
         self.member().tell("error", id, error)
     }
 
@@ -447,7 +448,7 @@ impl Volatile<'_> {
             }
             Push::Closed => Err(EmitError::Disconnected),
             Push::Dropped { .. } | Push::Full => {
-                count(&self.0.member().counters.dropped, 1);
+                self.0.member().counters.drop_by(Manner::Volatile, 1);
                 Ok(false)
             }
         }

@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-use crate::hub::{Counters, Member};
-use crate::rooms::Census;
+use crate::hub::Counters;
+use crate::io::Io;
 
 /// Counts of an [`Io`](crate::Io), of this node alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -66,52 +65,33 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(crate) fn add(&self, counters: &Counters) {
-        for (total, counter) in self.gone.all().into_iter().zip(counters.all()) {
+        for (total, counter) in self.gone.all().zip(counters.all()) {
             total.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn sum(&self, members: &[Arc<Member>], census: Census, panics: u64) -> Stats {
-        let sum = |counter: fn(&Counters) -> &AtomicU64| {
-            let all = members.iter().map(|member| &member.counters).chain([&self.gone]);
-            all.map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
-        };
-        Stats {
-            sockets: members.len(),
-            rooms: census.rooms,
-            patterns: census.patterns,
-            members: census.members,
-            connected: self.connected.load(Ordering::Relaxed),
-            messages_in: sum(|c| &c.messages_in),
-            bytes_in: sum(|c| &c.bytes_in),
-            messages_out: sum(|c| &c.messages_out),
-            bytes_out: sum(|c| &c.bytes_out),
-            encoded: census.encoded,
-            dropped: sum(|c| &c.dropped),
-            gaps: sum(|c| &c.gaps),
-            delivered: sum(|c| &c.delivered),
-            again: sum(|c| &c.again),
-            acked: sum(|c| &c.acked),
-            nacked: sum(|c| &c.nacked),
-            dead_letters: sum(|c| &c.dead_letters),
-            left: sum(|c| &c.left),
-            logs: census.logs,
-            logged_messages: census.logged_messages,
-            logged_bytes: census.logged_bytes,
-            panics,
-        }
+    pub(crate) fn gone(&self) -> &Counters {
+        &self.gone
     }
 }
 
-impl Counters {
-    fn all(&self) -> [&AtomicU64; 12] {
-        let Counters { messages_in, bytes_in, messages_out, bytes_out, dropped, gaps, .. } = self;
-        let Counters { delivered, again, acked, nacked, dead_letters, left, .. } = self;
-        [
+impl Io {
+    /// Counts of what is and was. They are summed when asked for.
+    pub fn stats(&self) -> Stats {
+        let [messages_in, bytes_in, messages_out, bytes_out, gaps, rest @ ..] = self.counted(Counters::totals);
+        let [delivered, again, acked, nacked, dead_letters, left, dropped] = rest;
+        let census = self.hub().census();
+        Stats {
+            sockets: self.hub().len(),
+            rooms: census.rooms,
+            patterns: census.patterns,
+            members: census.members,
+            connected: self.connected(),
             messages_in,
             bytes_in,
             messages_out,
             bytes_out,
+            encoded: census.encoded,
             dropped,
             gaps,
             delivered,
@@ -120,6 +100,10 @@ impl Counters {
             nacked,
             dead_letters,
             left,
-        ]
+            logs: census.logs,
+            logged_messages: census.logged_messages,
+            logged_bytes: census.logged_bytes,
+            panics: self.panics(),
+        }
     }
 }

@@ -39,11 +39,18 @@ pub struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// Under which word it is counted: often the code.
+    reason: &'static str,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { status, code, message: message.into() }
+        Refusal { status, code, message: message.into(), reason: code }
+    }
+
+    /// Counted under another word than its code.
+    pub(crate) fn because(self, reason: &'static str) -> Refusal {
+        Refusal { reason, ..self }
     }
 
     /// 401: nobody knows who this is.
@@ -153,14 +160,14 @@ impl Gate {
     fn enter(self: &Arc<Gate>, config: &Config, address: Option<IpAddr>) -> Result<Pass, Refusal> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if config.max_connections.is_some_and(|most| open.all >= most) {
-            return Err(Refusal::unavailable("too many connections"));
+            return Err(Refusal::unavailable("too many connections").because("connections"));
         }
         // Counted only where there is a cap on it.
         let address = config.max_connections_per_address.and(address);
         if let (Some(address), Some(most)) = (address, config.max_connections_per_address) {
             let count = open.by_address.entry(address).or_default();
             if *count >= most {
-                return Err(Refusal::unavailable("too many connections from this address"));
+                return Err(Refusal::unavailable("too many connections from this address").because("address"));
             }
             *count += 1;
         }
@@ -201,6 +208,7 @@ pub(crate) async fn upgrade<B>(io: &Io, request: Request<B>) -> (Response<Body>,
             (response, on_upgrade.map(open))
         }
         Err(refusal) => {
+            io.watched().refusals.add(refusal.reason);
             tracing::debug!(%refusal, path = parts.uri.path(), "refused");
             (refusal.response(), None)
         }
@@ -229,7 +237,7 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     // Counted before the look at the phase: a shutdown that begins behind it waits for this one.
     let alive = io.life().alive();
     if io.life().phase() != Phase::Running {
-        return Err(Refusal::unavailable("the server shuts down"));
+        return Err(Refusal::unavailable("the server shuts down").because("shutdown"));
     }
     check_size(parts)?;
     check_origin(&io.config().allowed_origins, &parts.headers, &parts.uri)?;
@@ -370,9 +378,9 @@ async fn authenticated(io: &Io, handshake: Handshake) -> Result<Handshake, Refus
         Ok(Ok(verdict)) => verdict,
         Ok(Err(panic)) => {
             tracing::error!(panic = panic_text(&*panic), "authenticate panicked");
-            Err(Refusal::unavailable("who you are cannot be found out now"))
+            Err(Refusal::unavailable("who you are cannot be found out now").because("authentication"))
         }
-        Err(_) => Err(Refusal::unavailable("it took too long to find out who you are")),
+        Err(_) => Err(Refusal::unavailable("it took too long to find out who you are").because("authentication")),
     }
 }
 

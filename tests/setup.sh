@@ -54,7 +54,7 @@ upon_change tests/clients/python/requirements.txt target/clients/venv venv
 upon_change tests/clients/node/package.json tests/clients/node/node_modules modules
 
 # That it is there is not that it works.
-target/clients/venv/bin/python -c 'import aiohttp, websockets'
+target/clients/venv/bin/python -c 'import aiohttp, prometheus_client, websockets'
 (cd tests/clients/node && node -e 'require("ws"); require("playwright-core")')
 # Debian's, and the newest, of PyPI.
 nats="$(/usr/sbin/nats-server --version), $(target/clients/venv/bin/nats-server --version)"

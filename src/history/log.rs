@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -18,6 +17,7 @@ use crate::delivery::AtLeastOnce;
 use crate::encode::{self, Scratch};
 use crate::frame::{self, Frames};
 use crate::hub::{Member, SocketId, count};
+use crate::outbox::Backlog;
 use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
 use crate::rooms::Room;
 
@@ -51,8 +51,8 @@ pub(crate) struct Log {
     /// No cursor is before this number.
     slowest: u64,
     /// Whether members are to acknowledge all messages, and else which ones.
-    once: Option<AtLeastOnce>,
-    some_once: VecDeque<(u64, AtLeastOnce)>,
+    pub(super) once: Option<AtLeastOnce>,
+    pub(super) some_once: VecDeque<(u64, AtLeastOnce)>,
     translations: Vec<Translation>,
     /// How often a message was written in another dialect than JSON.
     translated: u64,
@@ -493,26 +493,6 @@ impl Log {
         }
     }
 
-    /// The member is to acknowledge these, as far as that was asked for.
-    fn expect(&self, member: &Member, room: Option<&Arc<Room>>, seqs: RangeInclusive<u64>) {
-        let Some(room) = room else { return };
-        let now = Instant::now();
-        let place = (room, &self.epoch);
-        if let Some(once) = self.once {
-            return member.deliveries.begin(member, place, seqs, once, now);
-        }
-        let from = self.some_once.partition_point(|(seq, _)| seq < seqs.start());
-        for (seq, once) in self.some_once.range(from..).take_while(|(seq, _)| seq <= seqs.end()) {
-            member.deliveries.begin(member, place, *seq..=*seq, *once, now);
-        }
-    }
-
-    /// A message that is kept, in this life of the room.
-    pub(crate) fn message(&mut self, seq: u64, epoch: &str) -> Option<Logged> {
-        let is_kept = *self.epoch == *epoch && (self.ring.first()..=self.ring.last()).contains(&seq);
-        if is_kept { logged(seq, &self.ring.frame(seq)) } else { None }
-    }
-
     /// A message in another dialect than JSON.
     fn translate(&mut self, member: &Member, seq: u64, memory: &mut Memory) -> Bytes {
         let place = member.spoken.place;
@@ -566,6 +546,18 @@ impl Log {
             self.waiters.push(waker.clone());
         }
         lags
+    }
+
+    /// How far the slowest member is behind: bytes that it can still get, and messages, those that it missed among them.
+    pub(crate) fn lag(&self) -> Backlog {
+        // Mostly all have everything: then none is looked at.
+        if self.parked.len() == self.cursors.len() {
+            return Backlog::default();
+        }
+        let end = self.ring.last() + 1;
+        let slowest = self.cursors.values().map(|cursor| cursor.next).min().unwrap_or(end);
+        let bytes = self.ring.end() - self.ring.position(slowest);
+        Backlog { bytes: bytes as usize, messages: end.saturating_sub(slowest) as usize }
     }
 
     /// Those that waited for the slowest member, which has moved.

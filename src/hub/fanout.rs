@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::{Hub, Member, SocketId, count};
+use super::{Hub, Member, SocketId};
 use crate::acks;
 use crate::config::Overflow;
 use crate::delivery::{AtLeastOnce, Handed, Kept};
@@ -257,11 +257,11 @@ impl Put<'_, '_> {
             };
             match push {
                 Push::Queued { backlog, waker, displaced } => {
-                    count(&member.counters.dropped, displaced);
+                    member.counters.drop_by(manner, displaced);
                     self.put_before(backlog, waker);
                 }
                 Push::Dropped { waker, count: dropped } => {
-                    count(&member.counters.dropped, dropped);
+                    member.counters.drop_by(manner, dropped);
                     self.wakers.extend(waker);
                 }
                 Push::Full | Push::Closed => {}
@@ -339,7 +339,7 @@ impl Seen<'_> {
 
 impl Backlog {
     /// The larger of both, measure by measure.
-    fn or_worse(self, other: Backlog) -> Backlog {
+    pub(crate) fn or_worse(self, other: Backlog) -> Backlog {
         Backlog { bytes: self.bytes.max(other.bytes), messages: self.messages.max(other.messages) }
     }
 }

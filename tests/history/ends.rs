@@ -142,8 +142,8 @@ async fn nothing_is_left() {
     until("every room is forgotten", || server.io.stats().logs == 0).await;
     let stats = server.io.stats();
     assert_eq!((stats.rooms, stats.members, stats.logged_messages, stats.logged_bytes), (0, 0, 0, 0));
-    // The listener, and who sweeps.
-    until("every task has ended", || tasks() <= 2).await;
+    // The listener, who sweeps, and who watches.
+    until("every task has ended", || tasks() <= 3).await;
     let weak = Arc::downgrade(&kept);
     drop(kept);
     server.io.rooms("log:s*").history(History::default());

@@ -396,7 +396,10 @@ impl Server {
     /// Whose kernel buffers for sending are small.
     pub async fn narrow(config: Value) -> Server {
         let config: Config = serde_json::from_value(config).unwrap();
-        let io = Io::builder().config(config).build().unwrap();
+        Server::narrow_of(Io::builder().config(config).build().unwrap()).await
+    }
+
+    pub async fn narrow_of(io: Io) -> Server {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         // Inherited by what is accepted.
         socket.set_send_buffer_size(4096).unwrap();

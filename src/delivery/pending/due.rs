@@ -1,0 +1,80 @@
+//! What is due: it is sent again, or given up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Attempt, LATER, Open, overtaken};
+use crate::delivery::GivenUp;
+use crate::history::Logged;
+use crate::hub::{Member, count};
+use crate::outbox::Push;
+use crate::protocol::Outgoing;
+use crate::rooms::Room;
+
+impl Open {
+    /// Messages by `id` that are due.
+    pub(super) fn kept_due(&mut self, member: &Member, now: Instant) {
+        let mut dead = Vec::new();
+        self.kept.retain(|_, (kept, attempt)| {
+            if attempt.due > now {
+                return true;
+            }
+            if attempt.policy.is_last(attempt.tries) {
+                dead.push(kept.dead(member.id, attempt.tries, GivenUp::Timeout));
+                return false;
+            }
+            send_again(member, &kept.frame(member, attempt.tries), attempt, now);
+            true
+        });
+        self.in_flight -= dead.len();
+        dead.into_iter().for_each(|letter| self.bury(member, letter));
+    }
+
+    /// Messages of a room that are due. `find` reads them from its ring.
+    pub(super) fn room_due(
+        &mut self,
+        member: &Member,
+        room: &Arc<Room>,
+        now: Instant,
+        mut find: impl FnMut(u64, &str) -> Option<Logged>,
+    ) {
+        let mut dead = Vec::new();
+        let Some(in_room) = self.rooms.get_mut(&room.name) else { return };
+        let epoch = &in_room.epoch;
+        in_room.seqs.retain(|&seq, attempt| {
+            if attempt.due > now {
+                return true;
+            }
+            let (message, tries) = (find(seq, epoch), attempt.tries);
+            match message {
+                None => dead.push(overtaken(member.id, &room.name, seq, 1, tries)),
+                Some(message) if attempt.policy.is_last(tries) => {
+                    dead.push(super::dead(member.id, &room.name, seq, Some(message), tries, GivenUp::Timeout));
+                }
+                Some(Logged { event, data, .. }) => {
+                    let message = Outgoing::direct(&event, None, data.get().as_bytes());
+                    let message = Outgoing { room: Some(&room.name), seq: Some(seq), again: tries, ..message };
+                    send_again(member, &member.encode(&message), attempt, now);
+                    return true;
+                }
+            }
+            false
+        });
+        self.in_flight -= dead.len();
+        dead.into_iter().for_each(|letter| self.bury(member, letter));
+    }
+}
+
+/// Sends a message again, unless the peer has not even read what it was sent before.
+fn send_again(member: &Member, frame: &Bytes, attempt: &mut Attempt, now: Instant) {
+    match member.outbox.push(frame) {
+        Push::Queued { .. } => {
+            // The connection itself is at it: there is nobody to wake.
+            count(&member.counters.again, 1);
+            attempt.sent_again(now);
+        }
+        _ => attempt.due = now + LATER,
+    }
+}
