@@ -172,6 +172,7 @@ enum Way {
 
 fn measure(way: Way, load: Load, url: String) {
     let (told, address) = std::sync::mpsc::channel();
+    let (end, over) = tokio::sync::oneshot::channel::<()>();
     let server = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
@@ -186,11 +187,15 @@ fn measure(way: Way, load: Load, url: String) {
                 }
                 Way::Core | Way::JetStream => Some(source(way, &io, &url).await),
             };
-            told.send((io.clone(), address, tokio::runtime::Handle::current(), source)).unwrap();
-            let _ = io.serve(listener).await;
+            told.send((io.clone(), address, source)).unwrap();
+            tokio::select! {
+                served = io.serve(listener) => served.unwrap(),
+                _ = over => {}
+            }
+            io.shutdown(Duration::from_secs(2)).await;
         });
     });
-    let (io, address, runtime, source) = address.recv().unwrap();
+    let (io, address, source) = address.recv().unwrap();
     let ready = Arc::new(Barrier::new(load.clients + 1));
     let clients = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let reading: Vec<_> = (0..load.clients).map(|_| clients.spawn(read(address, load, ready.clone()))).collect();
@@ -237,7 +242,7 @@ fn measure(way: Way, load: Load, url: String) {
     if let Some((source, _)) = source {
         println!("{:<22} {:?}", "", source.counts());
     }
-    runtime.block_on(io.shutdown(Duration::from_secs(2)));
+    drop(end);
     server.join().unwrap();
 }
 

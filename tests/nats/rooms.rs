@@ -318,6 +318,9 @@ fn what_cannot_be_a_source() {
         assert_eq!(error(source().subject(subject)), NatsSourceError::Subject(subject.to_owned()));
     }
     assert_eq!(error(source().event("ack")), NatsSourceError::Event(NameError::Reserved));
+    for none in ["", "nats://", "http://localhost", "ws://localhost", "localhost,"] {
+        assert!(matches!(error(source().connect(none)), NatsSourceError::Url(..)), "{none:?}");
+    }
     let url = error(source().connect("nats://user:secret@:99999")).to_string();
     assert!(url.contains("is no address of NATS") && !url.contains("secret"), "{url}");
 

@@ -98,11 +98,11 @@ impl NatsServer {
         async_nats::connect(self.url()).await.unwrap()
     }
 
-    /// The same that does not mind an absence, and says at once when it cannot publish.
+    /// JetStream by a client that does not mind an absence.
     pub async fn stubborn(&self) -> jetstream::Context {
         let options = ConnectOptions::new().reconnect_delay_callback(|_| std::time::Duration::from_millis(20));
         let mut context = jetstream::new(options.connect(self.url()).await.unwrap());
-        context.set_timeout(std::time::Duration::from_secs(1));
+        context.set_timeout(DEADLINE);
         context
     }
 

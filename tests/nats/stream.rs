@@ -254,7 +254,9 @@ async fn killed(maker: Make, config: pull::Config, times: usize) {
     });
     let done = Arc::new(AtomicBool::new(false));
     let publishing = tokio::spawn({
-        let (context, done) = (context.clone(), done.clone());
+        let (mut context, done) = (context.clone(), done.clone());
+        // What is not confirmed by then is not waited for.
+        context.set_timeout(Duration::from_secs(1));
         async move {
             let mut n = 0;
             while !done.load(Ordering::Relaxed) {
@@ -264,7 +266,6 @@ async fn killed(maker: Make, config: pull::Config, times: usize) {
                     stored.extend(context.publish("s.a", n.to_string().into()).await.ok());
                     n += 1;
                 }
-                // Each waits a second for a server that is away.
                 futures::future::join_all(stored.into_iter().map(IntoFuture::into_future)).await;
             }
             n

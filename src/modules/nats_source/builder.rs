@@ -239,9 +239,16 @@ impl NatsSourceBuilder {
 
 /// Those of a list with commas.
 pub(super) fn addresses(urls: &str) -> Result<Vec<ServerAddr>, NatsSourceError> {
-    let parse = |url: &str| url.parse().map_err(|error: std::io::Error| (url.to_owned(), error.to_string()));
-    let all = urls.split(',').map(|url| parse(url.trim()));
-    all.collect::<Result<_, _>>().map_err(|(url, reason)| NatsSourceError::Url(without_password(&url), reason))
+    let parse = |url: &str| {
+        let address: ServerAddr = url.parse().map_err(|error: std::io::Error| error.to_string())?;
+        match address.host() {
+            "" => Err("it names no host".to_owned()),
+            _ if address.is_websocket() => Err("the source does not speak WebSocket with NATS".to_owned()),
+            _ => Ok(address),
+        }
+    };
+    let all = urls.split(',').map(str::trim);
+    all.map(|url| parse(url).map_err(|reason| NatsSourceError::Url(without_password(url), reason))).collect()
 }
 
 /// Errors are shown to many.
