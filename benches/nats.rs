@@ -105,7 +105,7 @@ async fn read(address: std::net::SocketAddr, load: Load, ready: Arc<Barrier>) ->
     // Where the numbers stand: the same in each frame.
     let mut places = None;
     let number = |digits: &[u8]| digits.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
-    while next < FIRST + load.total() {
+    loop {
         while let Some((start, end)) = frame(&buffer[at..]) {
             let text = &buffer[at + start..at + end];
             at += end;
@@ -129,11 +129,13 @@ async fn read(address: std::net::SocketAddr, load: Load, ready: Arc<Barrier>) ->
                 times.push(load.micros() - (number(&text[published..published + 11]) - FIRST * 1000));
             }
         }
+        if next == FIRST + load.total() {
+            return (lost, times);
+        }
         buffer.drain(..at);
         at = 0;
         assert!(stream.read_buf(&mut buffer).await.unwrap() > 0, "the server has closed, after {}", next - FIRST);
     }
-    (lost, times)
 }
 
 /// Where the payload of a whole frame begins and ends.
