@@ -52,23 +52,24 @@ use crate::hub::SocketId;
 #[serde(rename_all = "camelCase")]
 #[must_use = "it does nothing until a rule or an emit is given it"]
 pub struct AtLeastOnce {
-    ack_timeout: Duration,
+    // In milliseconds: it is a part of each broadcast, and of those few are of this kind.
+    ack_timeout: u32,
     tries: u32,
-    backoff: Duration,
+    backoff: u32,
 }
 
 impl Default for AtLeastOnce {
     /// Acknowledged within 5 s, 5 tries, 100 ms before a refused one comes again.
     fn default() -> AtLeastOnce {
-        AtLeastOnce { ack_timeout: Duration::from_secs(5), tries: 5, backoff: Duration::from_millis(100) }
+        AtLeastOnce { ack_timeout: 5000, tries: 5, backoff: 100 }
     }
 }
 
 impl AtLeastOnce {
-    /// How long a client has to acknowledge a message; then it is sent again. Default 5 s, at least 10 ms. The time begins when the message is put before
+    /// How long a client has to acknowledge a message; then it is sent again. Default 5 s, at least 10 ms, precise to one. The time begins when the message is put before
     /// the connection; a peer whose queue is full is sent nothing again before it has read.
     pub fn ack_timeout(self, time: Duration) -> AtLeastOnce {
-        AtLeastOnce { ack_timeout: time.max(Duration::from_millis(10)), ..self }
+        AtLeastOnce { ack_timeout: millis(time).max(10), ..self }
     }
 
     /// How often a message is sent in all, the first time included. Default 5, at least 1.
@@ -79,12 +80,12 @@ impl AtLeastOnce {
     /// How long after a `nack` a message is sent again; twice as long after each further one, and never longer than the ack timeout or, where that is
     /// more, this. Default 100 ms.
     pub fn backoff(self, time: Duration) -> AtLeastOnce {
-        AtLeastOnce { backoff: time, ..self }
+        AtLeastOnce { backoff: millis(time), ..self }
     }
 
     /// How long a client has to acknowledge.
     pub(crate) fn patience(&self) -> Duration {
-        self.ack_timeout
+        Duration::from_millis(self.ack_timeout.into())
     }
 
     fn is_last(&self, tries: u32) -> bool {
@@ -94,8 +95,13 @@ impl AtLeastOnce {
     /// How long a refused message waits that has been sent so often.
     fn pause(&self, tries: u32) -> Duration {
         let doubled = self.backoff.saturating_mul(1 << tries.saturating_sub(1).min(16));
-        doubled.min(self.ack_timeout.max(self.backoff))
+        Duration::from_millis(doubled.min(self.ack_timeout.max(self.backoff)).into())
     }
+}
+
+/// For ever is 49 days.
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// A message that was given up for one socket. See [`Io::on_dead_letter`](crate::Io::on_dead_letter).

@@ -17,6 +17,9 @@ pub(crate) enum Opcode {
 /// The longest header of an unmasked frame: two bytes and a length of eight.
 const MAX_HEADER: usize = 10;
 
+/// That of a payload of 126 to 65,535 bytes, as most are.
+const USUAL_HEADER: usize = 4;
+
 /// Where a [`Dialect`](crate::Dialect) puts what it writes.
 #[derive(Debug)]
 pub struct Frames<'a> {
@@ -40,14 +43,18 @@ impl<'a> Frames<'a> {
 
     pub(crate) fn frame(&mut self, opcode: Opcode, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.out.len();
-        self.out.extend_from_slice(&[0; MAX_HEADER]);
+        let payload = start + USUAL_HEADER;
+        self.out.extend_from_slice(&[0; USUAL_HEADER]);
         write(self.out);
-        // The length of the header depends on that of the payload, which is known only now.
-        let length = self.out.len().saturating_sub(start + MAX_HEADER);
+        // The length of the header depends on that of the payload, which is known only now: an unusual one is made room for.
+        let length = self.out.len().saturating_sub(payload);
         let (header, used) = header(opcode, length);
-        self.out.copy_within(start + MAX_HEADER.., start + used);
+        if used != USUAL_HEADER {
+            self.out.resize(self.out.len().max(start + used + length), 0);
+            self.out.copy_within(payload..payload + length, start + used);
+            self.out.truncate(start + used + length);
+        }
         self.out[start..start + used].copy_from_slice(&header[..used]);
-        self.out.truncate(start + used + length);
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Room {
     state: Mutex<RoomState>,
     /// Whether it has a log. That does not change.
     is_logged: bool,
+    /// Whether its messages are to be acknowledged. Nor does that.
+    pub(crate) once: Option<AtLeastOnce>,
     /// Whether its name is a pattern: its members get what is said in all rooms that match.
     pub(crate) is_wild: bool,
 }
@@ -81,7 +83,7 @@ impl Room {
         let is_logged = keep.is_some();
         let log = keep.map(|keep| Box::new(Log::new(name.clone(), keep, once, Instant::now())));
         let is_wild = wildcard::is_wild(&name);
-        Room { name, state: Mutex::new(RoomState { log, ..RoomState::default() }), is_logged, is_wild }
+        Room { name, state: Mutex::new(RoomState { log, ..RoomState::default() }), is_logged, once, is_wild }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, RoomState> {

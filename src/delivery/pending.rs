@@ -122,12 +122,12 @@ struct Open {
 
 impl Attempt {
     fn first(policy: AtLeastOnce, now: Instant) -> Attempt {
-        Attempt { policy, tries: 1, due: now + policy.ack_timeout, is_refused: false }
+        Attempt { policy, tries: 1, due: now + policy.patience(), is_refused: false }
     }
 
     fn sent_again(&mut self, now: Instant) {
         self.tries += 1;
-        self.due = now + self.policy.ack_timeout;
+        self.due = now + self.policy.patience();
     }
 
     /// The client does not want it. Returns whether it is sent again.
@@ -333,7 +333,7 @@ impl Deliveries {
             Handed::Waits
         });
         match &handed {
-            Some(Handed::Sent { .. }) => self.expect(now + kept.policy.ack_timeout),
+            Some(Handed::Sent { .. }) => self.expect(now + kept.policy.patience()),
             Some(Handed::Waits) => self.expect(now + LATER),
             Some(Handed::GivenUp(_)) => self.expect(now),
             _ => {}
@@ -362,7 +362,7 @@ impl Deliveries {
         policy: AtLeastOnce,
         now: Instant,
     ) {
-        let mut due = now + policy.ack_timeout;
+        let mut due = now + policy.patience();
         self.open(|open| {
             let in_room = open.rooms.entry(room.name.clone()).or_insert_with(|| InRoom {
                 room: room.clone(),

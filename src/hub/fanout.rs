@@ -110,7 +110,8 @@ impl Hub {
         let mut to_fold = Vec::new();
         let keeps = matches!(message.manner, Manner::Overflow(_));
         self.visit(audience.rooms, keeps, |Visited { name, room, wild }| {
-            let once = message.once.or_else(|| self.rooms.once.find(name));
+            let of_room = || room.as_ref().map_or_else(|| self.rooms.once.find(name), |(room, _)| room.once);
+            let once = message.once.or_else(of_room);
             if wild.len() > 1 {
                 // Who is in the room itself is told apart without it.
                 seen.seen.get_or_insert_default();
