@@ -198,10 +198,6 @@ impl Hub {
         self.members_of(room).len()
     }
 
-    pub(crate) fn room_names(&self) -> Vec<Arc<str>> {
-        self.rooms.names()
-    }
-
     pub(crate) fn census(&self) -> Census {
         let mut census = self.rooms.count();
         census.encoded += self.everyone.lock().encoded;

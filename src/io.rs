@@ -397,10 +397,20 @@ impl Io {
 
     /// The names of all rooms with members here, in no order.
     pub fn rooms_list(&self) -> Vec<String> {
-        self.0.hub.room_names().iter().map(|name| name.to_string()).collect()
+        self.0.hub.rooms().names().iter().map(|name| name.to_string()).collect()
     }
 
-    /// How many members a room has here: 0 saves the work of making what nobody would see.
+    /// The patterns that sockets here have [joined](Socket::join_pattern) or subscribed to, in no order.
+    pub fn patterns_list(&self) -> Vec<String> {
+        self.0.hub.rooms().patterns().iter().map(|name| name.to_string()).collect()
+    }
+
+    /// The names of all rooms with [history](RoomRule::history) here, those without members among them, in no order.
+    pub fn logs_list(&self) -> Vec<String> {
+        self.0.hub.rooms().logs().iter().map(|name| name.to_string()).collect()
+    }
+
+    /// How many members a room has here, by its name and by patterns: 0 saves the work of making what nobody would see.
     pub fn room_len(&self, room: &str) -> usize {
         self.0.hub.room_len(room)
     }

@@ -317,9 +317,22 @@ impl Rooms {
 
     /// The names of all rooms with members, in no order.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
-        let has_members = |room: &&Arc<Room>| !room.is_wild && (!room.is_logged || !room.lock().members.is_empty());
+        self.names_of(|room| !room.is_wild && (!room.is_logged || !room.lock().members.is_empty()))
+    }
+
+    /// Those of patterns with members.
+    pub(crate) fn patterns(&self) -> Vec<Arc<str>> {
+        self.names_of(|room| room.is_wild)
+    }
+
+    /// Those of rooms that remember, with members or without.
+    pub(crate) fn logs(&self) -> Vec<Arc<str>> {
+        self.names_of(|room| room.is_logged)
+    }
+
+    fn names_of(&self, is_one: impl Fn(&Room) -> bool) -> Vec<Arc<str>> {
         let names = |shard: MutexGuard<'_, Shard>| -> Vec<Arc<str>> {
-            shard.rooms.values().filter(has_members).map(|room| room.name.clone()).collect()
+            shard.rooms.values().filter(|room| is_one(room)).map(|room| room.name.clone()).collect()
         };
         self.shards().flat_map(names).collect()
     }

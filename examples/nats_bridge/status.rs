@@ -144,7 +144,8 @@ impl Before {
 
         let mut totals = HashMap::new();
         let mut rooms = Vec::new();
-        for name in io.rooms_list().into_iter().filter(|name| name != STATUS) {
+        // All of them remember: they are there whether they are watched by name or by pattern.
+        for name in io.logs_list().into_iter().filter(|name| name != STATUS && io.room_len(name) > 0) {
             let total = io.room(&name).last_seq();
             // One that is seen for the first time has its past behind it.
             let rate = rate(total, self.rooms.get(&name).copied().unwrap_or(total));
@@ -159,7 +160,7 @@ impl Before {
         let viewer = |socket: &eventwire::Socket| Viewer {
             id: socket.id().to_string(),
             address: socket.handshake().peer().map(|peer| peer.to_string()),
-            rooms: socket.rooms().iter().filter(|room| *room != STATUS).count(),
+            rooms: socket.rooms().iter().filter(|room| *room != STATUS).count() + socket.patterns().len(),
             backlog: socket.backlog(),
         };
         let mut viewers: Vec<Viewer> = io.sockets().iter().map(viewer).collect();
