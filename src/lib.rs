@@ -35,7 +35,7 @@
 //! (`Router::new().route_service("/ws", io.service())`); [`Io::upgrade`] does it within a route of one's own, and [`Io::accept`]
 //! takes any stream. One `Io` is one namespace: several at several paths are several. The door refuses before
 //! it upgrades: pages of other origins, too many connections, and whoever [`Io::authenticate`] does not know
-//! ([`auth`] has the usual ways).
+//! ([`auth`] has the usual ways). [`Io::from_config`] reads a whole server from one document, a [`Setup`].
 //!
 //! # Handlers
 //!
@@ -60,6 +60,9 @@
 //! A room is a name and its members. Server code [joins](Socket::join) whom it likes; clients `subscribe` where a
 //! [rule](Io::rooms) lets them. A room with [history](RoomRule::history) is a log: late joiners get the past and then the present,
 //! a client that lost its connection goes on where it was, and what a slow one misses it is told.
+//!
+//! A [pattern](Socket::join_pattern), `metrics.>`, stands for all rooms that match. Messages are sent at most once, unless they are to be
+//! [acknowledged](AtLeastOnce): then they come again until they are, or are given up, which is told.
 //!
 //! # Watching it
 //!
