@@ -481,7 +481,7 @@ impl Acknowledged<'_> {
         }
         match member.deliveries.hand(member, &kept, &frame, Instant::now()) {
             Handed::Sent { waker, .. } => wake(waker),
-            Handed::Waits => {}
+            Handed::Waits(waker) => wake(waker),
             Handed::GivenUp(waker) => {
                 wake(waker);
                 return Err(EmitError::Full);

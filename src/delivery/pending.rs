@@ -59,8 +59,8 @@ pub(crate) enum Handed {
         backlog: Backlog,
         waker: Option<Waker>,
     },
-    /// Until others are acknowledged, or the peer reads.
-    Waits,
+    /// Until others are acknowledged, or the peer reads: then the connection is to look again.
+    Waits(Option<Waker>),
     GivenUp(Option<Waker>),
     Closed,
 }
@@ -270,9 +270,7 @@ impl Deliveries {
     // ---- the clock
 
     fn expect(&self, due: Instant) {
-        // Rounded up: when it goes off, it is due.
-        let due = due.saturating_duration_since(*BEGAN).as_millis() as u64 + 1;
-        self.due.fetch_min(due, Ordering::Relaxed);
+        self.due.fetch_min(millis(due), Ordering::Relaxed);
     }
 
     /// When there is something to do at the earliest.
@@ -283,7 +281,6 @@ impl Deliveries {
 
     /// Sends again, or gives up, what is due.
     pub(crate) fn tick(&self, member: &Member, now: Instant) {
-        self.due.store(NEVER, Ordering::Relaxed);
         let rooms = self.with(|open| {
             open.kept_due(member, now);
             let is_due = |room: &&InRoom| room.seqs.values().any(|attempt| attempt.due <= now);
@@ -296,9 +293,10 @@ impl Deliveries {
             });
         }
         self.go_on(member, now);
-        if let Some(due) = self.with(|open| open.next_due(now)) {
-            self.expect(due);
-        }
+        // Under the lock: whatever is sent meanwhile is either found here, or makes it earlier afterwards.
+        let state = self.lock();
+        let due = if let State::Active(open) = &*state { open.next_due(now) } else { None };
+        self.due.store(due.map_or(NEVER, millis), Ordering::Relaxed);
     }
 
     /// Lets go on what waits, as far as something was settled.
@@ -313,11 +311,14 @@ impl Deliveries {
     /// Sends a message by its `id`, or lets it wait until others are settled.
     pub(crate) fn hand(&self, member: &Member, kept: &Arc<Kept>, frame: &Bytes, now: Instant) -> Handed {
         let handed = self.open(|open| {
+            // Before the connection can have sent it, and under the lock: what it sets its timer by when it goes to sleep.
+            self.expect(now + kept.policy.patience());
+            let mut is_full = false;
             if open.waiting.is_empty() && open.free(self.window, now) > 0 {
                 match open.send(member, kept, frame, now) {
                     Push::Queued { backlog, waker, .. } => return Handed::Sent { backlog, waker },
                     Push::Closed | Push::Dropped { .. } => return Handed::Closed,
-                    Push::Full => {}
+                    Push::Full => is_full = true,
                 }
             }
             if !member.outbox.is_open() {
@@ -326,18 +327,16 @@ impl Deliveries {
             let bytes = open.waiting_bytes + kept.data.len();
             if open.waiting.len() >= self.limits.messages || (bytes > self.limits.bytes && !open.waiting.is_empty()) {
                 open.bury(member, kept.dead(member.id, 0, GivenUp::Full));
+                self.expect(now);
                 return Handed::GivenUp(member.outbox.poke());
             }
             open.waiting.push_back(kept.clone());
             open.waiting_bytes = bytes;
-            Handed::Waits
+            if is_full {
+                self.expect(now + LATER);
+            }
+            Handed::Waits(is_full.then(|| member.outbox.poke()).flatten())
         });
-        match &handed {
-            Some(Handed::Sent { .. }) => self.expect(now + kept.policy.patience()),
-            Some(Handed::Waits) => self.expect(now + LATER),
-            Some(Handed::GivenUp(_)) => self.expect(now),
-            _ => {}
-        }
         handed.unwrap_or(Handed::Closed)
     }
 
@@ -544,6 +543,11 @@ impl Deliveries {
         }
         open.dead
     }
+}
+
+/// Rounded up: when it goes off, it is due.
+fn millis(due: Instant) -> u64 {
+    due.saturating_duration_since(*BEGAN).as_millis() as u64 + 1
 }
 
 fn overtaken(socket: SocketId, room: &str, seq: u64, messages: u64, tries: u32) -> DeadLetter {

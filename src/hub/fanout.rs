@@ -246,7 +246,10 @@ impl Put<'_, '_> {
             {
                 match member.deliveries.hand(member, kept, frame, now) {
                     Handed::Sent { backlog, waker } => self.put_before(backlog, waker),
-                    Handed::Waits => self.delivered.members += 1,
+                    Handed::Waits(waker) => {
+                        self.delivered.members += 1;
+                        self.wakers.extend(waker);
+                    }
                     Handed::GivenUp(waker) => self.wakers.extend(waker),
                     Handed::Closed => {}
                 }
