@@ -522,8 +522,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn tell_given_up(&self) {
-        let given_up = self.socket.member().deliveries.take_dead();
-        self.socket.io().tell_given_up(&self.socket, given_up);
+        self.socket.io().tell_given_up(&self.socket);
     }
 
     /// Brings an event to its handlers, if the peer may send so many.

@@ -174,9 +174,7 @@ impl Hub {
     }
 
     pub(crate) fn leave(&self, member: &Member, room: &str) -> Change {
-        let change = member.joined.leave(&self.rooms, member.id, room);
-        member.deliveries.leave(member, room, Instant::now());
-        change
+        member.joined.leave(&self.rooms, member, room)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -533,8 +533,8 @@ impl Io {
         self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
         self.lock_sockets().remove(&socket.id());
-        let given_up = socket.member().deliveries.close(socket.member());
-        self.tell_given_up(socket, given_up);
+        socket.member().deliveries.close(socket.member());
+        self.tell_given_up(socket);
         self.0.totals.add(&socket.member().counters);
         gone.iter().for_each(|room| self.settle(room));
     }

@@ -144,10 +144,11 @@ impl Rooms {
         self.wild.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rooms of the patterns that match a name.
+    /// The rooms of the patterns that match a name. None match what cannot be a room's: applications emit to names of their clients'
+    /// choosing, and who is named in a frame is not escaped.
     pub(crate) fn matching(&self, name: &str) -> Vec<Arc<Room>> {
         let mut found = Vec::new();
-        if self.has_wild.load(Ordering::Acquire) {
+        if self.has_wild.load(Ordering::Acquire) && is_room_name(name) {
             self.wild.read().unwrap_or_else(PoisonError::into_inner).find(name, &mut found);
         }
         found
@@ -464,15 +465,19 @@ impl Joined {
         Ok((if is_first { Change::Room } else { Change::Member }, position))
     }
 
-    pub(crate) fn leave(&self, rooms: &Rooms, id: SocketId, name: &str) -> Change {
+    pub(crate) fn leave(&self, rooms: &Rooms, member: &Member, name: &str) -> Change {
         let mut state = self.lock();
         if state.gone {
             return Change::None;
         }
         match state.rooms.remove(name) {
             None => Change::None,
-            Some(membership) if rooms.remove(&membership.room, id) => Change::Room,
-            Some(_) => Change::Member,
+            Some(membership) => {
+                let is_gone = rooms.remove(&membership.room, member.id);
+                // Before it can join again.
+                member.deliveries.leave(member, name, Instant::now());
+                if is_gone { Change::Room } else { Change::Member }
+            }
         }
     }
 

@@ -96,7 +96,7 @@ impl<'a> RoomRule<'a> {
 
     /// A client may subscribe where the function says so: `|socket, room| async move { … }`, which
     /// returns `bool` or `Result<(), E>`. It is asked for a pattern as for a room: `room` is then such as `metrics.>`, and to let that in is to
-    /// let in all that match. It runs in the socket's lane, within `handlerTimeout`; if it
+    /// let in all that match. So a rule had better say which rooms are for whom, not which are not: `|_, room| room != "secret"` lets `>` in. It runs in the socket's lane, within `handlerTimeout`; if it
     /// panics, the answer is `internal` and the socket is not let in.
     pub fn allow_if<F, Fut>(self, check: F) -> Self
     where

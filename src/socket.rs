@@ -474,7 +474,15 @@ impl Acknowledged<'_> {
         protocol::check_event(event).map_err(EmitError::Name)?;
         let data = encode::json(&data).map_err(|error| EmitError::Encode(error.to_string()))?;
         let data = Bytes::copy_from_slice(&data);
-        let kept = Arc::new(Kept { id: acks::next_id(), event: event.into(), data, room: None, seq: None, policy });
+        let kept = Arc::new(Kept {
+            id: acks::next_id(),
+            event: event.into(),
+            data,
+            room: None,
+            through: None,
+            seq: None,
+            policy,
+        });
         let frame = kept.frame(member, 0);
         if frame.is_empty() {
             return Ok(());

@@ -45,28 +45,42 @@ impl Io {
         self.letter_readers().0.write().unwrap_or_else(PoisonError::into_inner).push(reader);
     }
 
-    /// Tells of what was given up for a socket.
-    pub(crate) fn tell_given_up(&self, socket: &Socket, letters: Vec<DeadLetter>) {
-        let readers = self.letter_readers().0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if letters.is_empty() || readers.is_empty() {
+    /// Tells of what was given up for a socket, in one task at a time.
+    pub(crate) fn tell_given_up(&self, socket: &Socket) {
+        if !socket.member().deliveries.begin_telling() {
             return;
         }
-        let io = self.clone();
+        if self.letter_readers().0.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            while !socket.member().deliveries.next_letters().is_empty() {}
+            return;
+        }
+        let (io, teller) = (self.clone(), socket.clone());
         socket.tasks().spawn(async move {
-            for letter in letters {
-                for reader in &readers {
-                    let letter = letter.clone();
-                    let told = AssertUnwindSafe(async { reader(letter).await }).catch_unwind();
-                    match tokio::time::timeout(io.config().handler_timeout, told).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(panic)) => {
-                            io.count_panic();
-                            tracing::error!(panic = panic_text(&*panic), "a handler of dead letters panicked");
-                        }
-                        Err(_) => tracing::warn!("a handler of dead letters took too long and was cancelled"),
-                    }
+            loop {
+                let letters = teller.member().deliveries.next_letters();
+                if letters.is_empty() {
+                    return;
+                }
+                for letter in letters {
+                    io.tell_letter(&letter).await;
                 }
             }
         });
+    }
+
+    async fn tell_letter(&self, letter: &DeadLetter) {
+        let readers = self.letter_readers().0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for reader in readers {
+            let letter = letter.clone();
+            let told = AssertUnwindSafe(async { reader(letter).await }).catch_unwind();
+            match tokio::time::timeout(self.config().handler_timeout, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(panic)) => {
+                    self.count_panic();
+                    tracing::error!(panic = panic_text(&*panic), "a handler of dead letters panicked");
+                }
+                Err(_) => tracing::warn!("a handler of dead letters took too long and was cancelled"),
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Its lock is taken with a room's held, and an outbox's within it; never the other way round.
 
+mod buried;
 mod due;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use self::buried::{Letters, bury, dead, overtaken};
 use super::{AtLeastOnce, DeadLetter, GivenUp};
 use crate::config::{Config, OutboxLimits};
-use crate::history::Logged;
 use crate::hub::{Member, SocketId, count};
 use crate::outbox::{Backlog, Push};
 use crate::protocol::{Id, Outgoing, Place};
@@ -32,9 +33,6 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// From here on a client that tells its utilization is slow.
 const SLOW: f64 = 0.5;
 
-/// So many dead letters wait at a time to be told; more are counted.
-const MAX_DEAD: usize = 4096;
-
 /// What deadlines are counted from.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -48,6 +46,8 @@ pub(crate) struct Kept {
     pub(crate) event: Box<str>,
     pub(crate) data: Bytes,
     pub(crate) room: Option<Arc<str>>,
+    /// The room, or the pattern, as whose member the socket gets it.
+    pub(crate) through: Option<Arc<str>>,
     pub(crate) seq: Option<u64>,
     pub(crate) policy: AtLeastOnce,
 }
@@ -81,6 +81,8 @@ struct InRoom {
     room: Arc<Room>,
     epoch: Arc<str>,
     seqs: BTreeMap<u64, Attempt>,
+    /// The last that was sent: what is acknowledged beyond it is of another life of the room.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,8 @@ pub(crate) struct Deliveries {
     limits: OutboxLimits,
     // A std mutex: held for a look-up or a push.
     state: Mutex<State>,
+    /// What was given up. Its lock is taken within the other.
+    letters: Mutex<Letters>,
     /// The next deadline or an earlier time, in milliseconds: asked for without the lock whenever the connection has run.
     due: AtomicU64,
 }
@@ -117,7 +121,6 @@ struct Open {
     waiting_bytes: usize,
     /// Rooms whose cursors stand still until something is settled.
     held: Vec<Arc<Room>>,
-    dead: Vec<DeadLetter>,
 }
 
 impl Attempt {
@@ -172,14 +175,6 @@ impl Open {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             held: Vec::new(),
-            dead: Vec::new(),
-        }
-    }
-
-    fn bury(&mut self, member: &Member, letter: DeadLetter) {
-        count(&member.counters.dead_letters, letter.count);
-        if self.dead.len() < MAX_DEAD {
-            self.dead.push(letter);
         }
     }
 
@@ -229,7 +224,9 @@ impl Open {
         let in_rooms = self.rooms.values().flat_map(|room| room.seqs.values());
         let due = attempts.chain(in_rooms).map(|attempt| attempt.due).min();
         let looks = (!self.waiting.is_empty()).then(|| now + LATER);
-        due.into_iter().chain(looks).min()
+        // Then there is a larger window.
+        let recovers = self.slowed.filter(|_| !self.held.is_empty()).map(|slowed| slowed + RECOVERY);
+        due.into_iter().chain(looks).chain(recovers).min()
     }
 }
 
@@ -239,6 +236,7 @@ impl Deliveries {
             window: config.max_in_flight,
             limits: config.outbox,
             state: Mutex::default(),
+            letters: Mutex::default(),
             due: AtomicU64::new(NEVER),
         }
     }
@@ -326,7 +324,7 @@ impl Deliveries {
             }
             let bytes = open.waiting_bytes + kept.data.len();
             if open.waiting.len() >= self.limits.messages || (bytes > self.limits.bytes && !open.waiting.is_empty()) {
-                open.bury(member, kept.dead(member.id, 0, GivenUp::Full));
+                bury(member, kept.dead(member.id, 0, GivenUp::Full));
                 self.expect(now);
                 return Handed::GivenUp(member.outbox.poke());
             }
@@ -352,34 +350,40 @@ impl Deliveries {
         reserved.unwrap_or(wanted)
     }
 
-    /// These messages of a room were sent.
+    /// These messages of a room were sent; up to `last` it may speak of them.
     pub(crate) fn begin(
         &self,
         member: &Member,
         (room, epoch): (&Arc<Room>, &Arc<str>),
         seqs: RangeInclusive<u64>,
+        last: u64,
         policy: AtLeastOnce,
         now: Instant,
     ) {
         let mut due = now + policy.patience();
-        self.open(|open| {
+        // A handle of the former life is dropped without a lock of ours.
+        let _former = self.open(|open| {
+            let mut former = None;
             let in_room = open.rooms.entry(room.name.clone()).or_insert_with(|| InRoom {
                 room: room.clone(),
                 epoch: epoch.clone(),
                 seqs: BTreeMap::new(),
+                last: 0,
             });
             if in_room.epoch != *epoch {
                 // Another life of the room: nothing of the former one can be sent again.
                 let lost = std::mem::take(&mut in_room.seqs);
-                (in_room.room, in_room.epoch) = (room.clone(), epoch.clone());
+                former = Some(std::mem::replace(&mut in_room.room, room.clone()));
+                (in_room.epoch, in_room.last) = (epoch.clone(), 0);
                 open.in_flight -= lost.len();
                 due = now;
                 for (seq, attempt) in lost {
                     let letter = overtaken(member.id, &room.name, seq, 1, attempt.tries);
-                    open.bury(member, letter);
+                    bury(member, letter);
                 }
             }
-            let Some(in_room) = open.rooms.get_mut(&room.name) else { return };
+            let Some(in_room) = open.rooms.get_mut(&room.name) else { return former };
+            in_room.last = in_room.last.max(last);
             for seq in seqs {
                 match in_room.seqs.get_mut(&seq) {
                     // It has asked for it anew.
@@ -394,13 +398,14 @@ impl Deliveries {
                     }
                 }
             }
+            former
         });
         self.expect(due);
     }
 
     /// A room's ring has overtaken the socket: so many messages from this one on were never sent.
     pub(crate) fn overtaken(&self, member: &Member, room: &str, from: u64, messages: u64, now: Instant) {
-        self.open(|open| open.bury(member, overtaken(member.id, room, from, messages, 0)));
+        bury(member, overtaken(member.id, room, from, messages, 0));
         self.expect(now);
     }
 
@@ -421,13 +426,16 @@ impl Deliveries {
         let settled = self.with(|open| {
             let is_before = |seq: u64, attempt: &Attempt| seq < *up_to && !attempt.is_refused && !is_one;
             let is_settled = |seq: u64, attempt: &Attempt| seq == *up_to || is_before(seq, attempt);
-            let of_room = open.rooms.get_mut(&**room).map_or(0, |in_room| {
+            // What was not sent yet can only be of another life of the room.
+            let in_room = open.rooms.get_mut(&**room).filter(|in_room| *up_to <= in_room.last);
+            let of_room = in_room.map_or(0, |in_room| {
                 in_room.seqs.extract_if(..=*up_to, |seq, attempt| is_settled(*seq, attempt)).count()
             });
             // Through a pattern they come by `id`, with their number.
+            let is_of_room = |kept: &Kept| kept.room.as_ref().is_some_and(|known| **known == **room);
+            let is_known = open.kept.values().any(|(kept, _)| kept.seq == Some(*up_to) && is_of_room(kept));
             let by_id = open.kept.extract_if(|_, (kept, attempt)| {
-                kept.room.as_ref().is_some_and(|known| **known == **room)
-                    && kept.seq.is_some_and(|seq| is_settled(seq, attempt))
+                is_known && is_of_room(kept) && kept.seq.is_some_and(|seq| is_settled(seq, attempt))
             });
             let settled = of_room + by_id.count();
             open.in_flight -= settled;
@@ -450,7 +458,7 @@ impl Deliveries {
             let letter = kept.dead(member.id, attempt.tries, GivenUp::Refused(reason.to_owned()));
             open.kept.remove(&id);
             open.in_flight -= 1;
-            open.bury(member, letter);
+            bury(member, letter);
             Some(now)
         });
         due.into_iter().for_each(|due| self.expect(due));
@@ -477,7 +485,7 @@ impl Deliveries {
                 let (tries, message) = (attempt.tries, log.message(seq, &in_room.epoch));
                 in_room.seqs.remove(&seq);
                 open.in_flight -= 1;
-                open.bury(member, dead(member.id, name, seq, message, tries, GivenUp::Refused(reason.to_owned())));
+                bury(member, dead(member.id, name, seq, message, tries, GivenUp::Refused(reason.to_owned())));
                 Some(now)
             })
         });
@@ -495,6 +503,7 @@ impl Deliveries {
                 open.slowed = None;
             }
         });
+        self.expect(now + RECOVERY);
         self.go_on(member, now);
     }
 
@@ -502,12 +511,18 @@ impl Deliveries {
 
     /// It has left a room.
     pub(crate) fn leave(&self, member: &Member, room: &str, now: Instant) {
-        self.with(|open| {
-            open.held.retain(|held| &*held.name != room);
-            if let Some(in_room) = open.rooms.remove(room) {
-                open.in_flight -= in_room.seqs.len();
-                count(&member.counters.left, in_room.seqs.len() as u64);
-            }
+        let through = |kept: &Kept| kept.through.as_deref() == Some(room);
+        // Handles of rooms are dropped without a lock of ours.
+        let _former = self.with(|open| {
+            let held: Vec<_> = open.held.extract_if(.., |held| *held.name == *room).collect();
+            open.waiting.retain(|kept| !through(kept));
+            open.waiting_bytes = open.waiting.iter().map(|kept| kept.data.len()).sum();
+            let by_id = open.kept.extract_if(|_, (kept, _)| through(kept)).count();
+            let in_room = open.rooms.remove(room);
+            let left = by_id + in_room.as_ref().map_or(0, |in_room| in_room.seqs.len());
+            open.in_flight -= left;
+            count(&member.counters.left, left as u64);
+            (held, in_room)
         });
         self.go_on(member, now);
     }
@@ -525,36 +540,22 @@ impl Deliveries {
         });
     }
 
-    /// What was given up since this was last asked.
-    pub(crate) fn take_dead(&self) -> Vec<DeadLetter> {
-        self.with(|open| std::mem::take(&mut open.dead))
-    }
-
-    /// The socket is gone. Returns what was given up; what is in a room's ring waits there for who comes back.
-    pub(crate) fn close(&self, member: &Member) -> Vec<DeadLetter> {
+    /// The socket is gone. What is in a room's ring waits there for who comes back.
+    pub(crate) fn close(&self, member: &Member) {
         self.due.store(NEVER, Ordering::Relaxed);
-        let State::Active(mut open) = std::mem::replace(&mut *self.lock(), State::Closed) else { return Vec::new() };
+        let before = std::mem::replace(&mut *self.lock(), State::Closed);
+        let State::Active(mut open) = before else { return };
         let left: usize = open.rooms.values().map(|in_room| in_room.seqs.len()).sum();
         count(&member.counters.left, left as u64);
         let sent = std::mem::take(&mut open.kept).into_values().map(|(kept, attempt)| (kept, attempt.tries));
         let waiting = std::mem::take(&mut open.waiting).into_iter().map(|kept| (kept, 0));
         for (kept, tries) in sent.chain(waiting) {
-            open.bury(member, kept.dead(member.id, tries, GivenUp::Disconnected));
+            bury(member, kept.dead(member.id, tries, GivenUp::Disconnected));
         }
-        open.dead
     }
 }
 
 /// Rounded up: when it goes off, it is due.
 fn millis(due: Instant) -> u64 {
     due.saturating_duration_since(*BEGAN).as_millis() as u64 + 1
-}
-
-fn overtaken(socket: SocketId, room: &str, seq: u64, messages: u64, tries: u32) -> DeadLetter {
-    DeadLetter { count: messages, ..dead(socket, room, seq, None, tries, GivenUp::Overtaken) }
-}
-
-fn dead(socket: SocketId, room: &str, seq: u64, message: Option<Logged>, tries: u32, reason: GivenUp) -> DeadLetter {
-    let (event, data) = message.map(|message| (message.event, message.data)).unzip();
-    DeadLetter { socket, room: Some(room.to_owned()), seq: Some(seq), count: 1, event, data, tries, reason }
 }

@@ -1,6 +1,8 @@
 //! The log of one room: its ring, the cursors of its members, and what wakes whom. It is data under its room's lock: it
 //! waits for nobody and calls no user code.
 
+mod pace;
+
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::acknowledged::missed;
 use super::ring::Ring;
 use super::snapshot::Snapshot;
 use super::translation::Translation;
@@ -17,7 +20,6 @@ use crate::delivery::AtLeastOnce;
 use crate::encode::{self, Scratch};
 use crate::frame::{self, Frames};
 use crate::hub::{Member, SocketId, count};
-use crate::outbox::Backlog;
 use crate::protocol::{Dialect, Json, Memory, Outgoing, Packet};
 use crate::rooms::Room;
 
@@ -25,8 +27,8 @@ use crate::rooms::Room;
 /// time slices, while others emit.
 const MOST_UNFOLDED: usize = 64 * 1024;
 
-/// No more than these are woken when slow members have caught up.
-const MAX_WAITERS: usize = 1024;
+/// So many messages that single emits asked to be acknowledged are told apart when they are gone.
+const MOST_GONE: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -73,6 +75,8 @@ struct Cursor {
     parked: Option<(u64, usize)>,
     /// The socket ends: nothing after this number is for it.
     stop: Option<u64>,
+    /// Others are to be acknowledged first. Nobody waits for it meanwhile.
+    is_held: bool,
     /// What its dialect remembers at this point.
     memory: Memory,
 }
@@ -242,7 +246,10 @@ impl Log {
         if let Some((_, except)) = self.excepts.pop_front_if(|(seq, _)| *seq <= gone) {
             self.except_bytes -= size(&except);
         }
-        self.some_once.pop_front_if(|(seq, _)| *seq <= gone);
+        // Those that are gone are known a while longer, to whom they were not sent.
+        if self.some_once.len() > MOST_GONE {
+            self.some_once.pop_front_if(|(seq, _)| *seq <= gone);
+        }
     }
 
     // ---- members
@@ -290,7 +297,7 @@ impl Log {
             }
             Start::Since { seq, .. } => (seq + 1, None),
         };
-        Cursor { next, gap, parked: None, stop: None, memory: Memory::default() }
+        Cursor { next, gap, parked: None, stop: None, is_held: false, memory: Memory::default() }
     }
 
     pub(super) fn park(&mut self, member: &Arc<Member>) {
@@ -385,6 +392,9 @@ impl Log {
         };
         // It may have left meanwhile.
         let Some(cursor) = self.cursors.get_mut(&member.id) else { return Pulled::All };
+        if mem::take(&mut cursor.is_held) {
+            self.slowest = self.slowest.min(cursor.next);
+        }
         // The slowest moves: only that can end the wait for it.
         let is_awaited = !self.waiters.is_empty() && cursor.next <= self.slowest;
         if is_last {
@@ -404,9 +414,9 @@ impl Log {
                 }
                 None => {
                     let (from, to) = (Some(cursor.next), Some(first - 1));
-                    if self.once.is_some() && acknowledges {
-                        let missed = first - cursor.next;
-                        member.deliveries.overtaken(member, &self.room, cursor.next, missed, Instant::now());
+                    let missed = missed(self.once, &self.some_once, cursor.next, first);
+                    if let Some((from, messages)) = missed.filter(|_| acknowledges) {
+                        member.deliveries.overtaken(member, &self.room, from, messages, Instant::now());
                     }
                     give(gap(&self.room, &self.epoch, member, from, to, Missing::Slow), 1);
                 }
@@ -425,6 +435,10 @@ impl Log {
             if is_once {
                 to = to.min(next + member.deliveries.reserve(room, to + 1 - next, Instant::now()) - 1);
                 if to < next {
+                    if let Some(cursor) = self.cursors.get_mut(&member.id) {
+                        cursor.is_held = true;
+                    }
+                    self.moved.append(&mut self.waiters);
                     return Pulled::Held;
                 }
             }
@@ -518,52 +532,6 @@ impl Log {
     pub(crate) fn read(&mut self, from: u64, to: u64) -> Vec<(u64, Bytes)> {
         let (from, to) = (from.max(self.ring.first()), to.min(self.ring.last()));
         (from..=to).map(|seq| (seq, self.ring.frame(seq))).collect()
-    }
-
-    // ---- pace
-
-    /// Whether some member is more than so many bytes behind, or than half of what the ring holds: from there on it might
-    /// be overtaken. If so, `waker` is called when that may have changed.
-    pub(crate) fn lags(&mut self, most: usize, waker: Option<&Waker>) -> bool {
-        let (ring, end) = (&self.ring, self.ring.last() + 1);
-        let most = most.min(self.keep.bytes / 2) as u64;
-        let most_messages = (self.keep.count / 2).max(1) as u64;
-        let is_far = |next: u64| ring.end() - ring.position(next) > most || end.saturating_sub(next) > most_messages;
-        if !is_far(self.slowest) {
-            return false;
-        }
-        self.slowest = self.cursors.values().map(|cursor| cursor.next).min().unwrap_or(end);
-        let lags = is_far(self.slowest);
-        if let Some(waker) = waker
-            && lags
-            && !self.waiters.iter().any(|known| known.will_wake(waker))
-        {
-            if self.waiters.len() == MAX_WAITERS {
-                // Most of them gave up; one that did not looks again.
-                let oldest = self.waiters.remove(0);
-                self.moved.push(oldest);
-            }
-            self.waiters.push(waker.clone());
-        }
-        lags
-    }
-
-    /// How far a member is behind, or the slowest: bytes that it can still get, and messages, those that it missed among them.
-    pub(crate) fn lag(&self, of: Option<SocketId>) -> Backlog {
-        let next = match of {
-            Some(id) => self.cursors.get(&id).map(|cursor| cursor.next),
-            // Mostly all have everything: then none is looked at.
-            None if self.parked.len() == self.cursors.len() => None,
-            None => self.cursors.values().map(|cursor| cursor.next).min(),
-        };
-        let Some(next) = next else { return Backlog::default() };
-        let bytes = self.ring.end() - self.ring.position(next);
-        Backlog { bytes: bytes as usize, messages: (self.ring.last() + 1).saturating_sub(next) as usize }
-    }
-
-    /// Those that waited for the slowest member, which has moved.
-    pub(super) fn take_moved(&mut self) -> Vec<Waker> {
-        mem::take(&mut self.moved)
     }
 }
 

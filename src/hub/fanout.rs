@@ -142,7 +142,7 @@ impl Hub {
                 _ => {
                     let name = Some(&*room.name).filter(|name| !name.is_empty());
                     let RoomState { members, memories, encoded, .. } = &mut *state;
-                    *encoded += out.put(members, name, None, None, memories);
+                    *encoded += out.put(members, (name, &room.name), None, None, memories);
                     None
                 }
             };
@@ -207,14 +207,14 @@ impl Put<'_, '_> {
         let mut state = pattern.lock();
         let RoomState { members, encoded, .. } = &mut *state;
         // What a dialect remembers is a room's, and this is through many.
-        *encoded += self.put(members, Some(name), seq, have, &mut Memories::default());
+        *encoded += self.put(members, (Some(name), &pattern.name), seq, have, &mut Memories::default());
     }
 
-    /// To the members of a room without history. Returns how often it was encoded.
+    /// To the members of a room without history, or of a pattern, as which they are told by `through`. Returns how often it was encoded.
     fn put(
         &mut self,
         members: &Members,
-        room: Option<&str>,
+        (room, through): (Option<&str>, &Arc<str>),
         seq: Option<u64>,
         have: Option<&Members>,
         memories: &mut Memories,
@@ -226,7 +226,8 @@ impl Put<'_, '_> {
         let kept = self.once.filter(|_| matches!(manner, Manner::Overflow(_))).map(|policy| {
             let room = room.map(Arc::from);
             let (event, data) = (event.into(), Bytes::copy_from_slice(data));
-            Arc::new(Kept { id: acks::next_id(), event, data, room, seq, policy })
+            let through = Some(through.clone()).filter(|through| !through.is_empty());
+            Arc::new(Kept { id: acks::next_id(), event, data, room, through, seq, policy })
         });
         let now = kept.as_ref().map(|_| Instant::now());
         let id = kept.as_ref().map(|kept| Id::Number(kept.id));

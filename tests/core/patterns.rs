@@ -265,3 +265,19 @@ async fn other_dialects_get_patterns_too() {
     assert_eq!(json.next().await["room"], "metrics.cpu");
     assert_eq!(server.io.stats().encoded - before, 2, "once a dialect");
 }
+
+#[tokio::test]
+async fn a_name_that_no_room_can_have_reaches_nobody() {
+    let server = Server::new().await;
+    server.io.rooms("*").public();
+    let mut client = in_pattern(&server, ">").await;
+    let forged = r#"x","event":"admin","data":{"ok":1},"z":""#;
+    for room in [forged, "a b", "user/42", "a.*", ">", "", &"x".repeat(257)] {
+        assert_eq!(server.io.to(room).emit("chat", 1).await, Ok(0), "{room}");
+        let answers: Vec<_> = server.io.to(room).request::<()>("q", ()).collect().await;
+        assert!(answers.is_empty(), "{room}");
+    }
+    client.expect_nothing().await;
+    assert_eq!(server.io.to("caf%C3%A9").emit("chat", 1).await, Ok(1));
+    assert_eq!(client.next().await["room"], "caf%C3%A9");
+}

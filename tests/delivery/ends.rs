@@ -129,3 +129,39 @@ async fn a_shutdown_is_not_held_up() {
     drop(client);
     assert_eq!(within("the end", down).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn an_acknowledgement_of_a_former_life_settles_nothing_of_this_one() {
+    let (server, letters) = server(patient()).await;
+    let mut client = server.client_in("once:a").await;
+    emit(&server, "once:a", 1..=9).await;
+    numbers(&mut client, 9).await;
+    server.io.room("once:a").clear();
+    emit(&server, "once:a", 11..=12).await;
+    client.expect("gap").await;
+    assert_eq!(numbers(&mut client, 2).await, [(11, 0), (12, 0)]);
+    ack(&mut client, "once:a", 9).await;
+    client.expect_nothing().await;
+    assert_eq!((server.io.stats().acked, letters.wait(9).await.len()), (0, 9));
+    ack(&mut client, "once:a", 2).await;
+    until("these are settled", || server.io.stats().acked == 2).await;
+    balance(&server, &letters);
+}
+
+#[tokio::test]
+async fn nothing_comes_by_id_after_one_has_left() {
+    let (server, letters) = server_with(quick(), json!({"maxInFlight": 2})).await;
+    server.io.rooms("p.*").public().at_least_once(quick());
+    let mut client = server.client_in("plain:a").await;
+    client.request("subscribe", json!({"pattern": "p.>"})).await.unwrap();
+    emit(&server, "plain:a", 1..=5).await;
+    numbers(&mut client, 2).await;
+    client.request("unsubscribe", json!("plain:a")).await.unwrap();
+    emit(&server, "p.x", 11..=15).await;
+    assert_eq!(numbers(&mut client, 2).await, [(11, 0), (12, 0)], "there is room for what else comes");
+    client.request("unsubscribe", json!({"pattern": "p.>"})).await.unwrap();
+    settled(|| server.io.stats().again).await;
+    client.expect_nothing().await;
+    assert_eq!((server.io.stats().left, letters.count()), (4, 0));
+    balance(&server, &letters);
+}

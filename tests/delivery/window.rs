@@ -1,6 +1,6 @@
 //! How much is sent at a time, and who waits for whom: nobody but the socket itself.
 
-use eventwire::GivenUp;
+use eventwire::{GivenUp, Pace};
 
 use super::*;
 
@@ -94,7 +94,7 @@ async fn a_slow_client_gets_half_until_it_recovers() {
                 break;
             }
             came += 1;
-            got = frame["data"].as_u64().unwrap();
+            got = frame["seq"].as_u64().unwrap();
         }
         if came > 1 {
             break;
@@ -171,4 +171,105 @@ async fn a_ring_that_overtakes_is_told_to_both() {
     assert_eq!((letter.seq, letter.count, letter.tries, letter.reason), (Some(21), 1, 1, GivenUp::Overtaken));
     let letter = letters.all().remove(2);
     assert_eq!((letter.seq, letter.count, letter.tries), (Some(25), 26, 0));
+}
+
+#[tokio::test]
+async fn a_single_message_that_is_overtaken_is_told_too() {
+    let server = Server::with(json!({"maxInFlight": 1})).await;
+    server.io.rooms("short").public().history(History::messages(4));
+    let letters = Letters::of(&server.io);
+    let mut client = server.client_in("short").await;
+    for n in 1..=20 {
+        let asked = server.io.to("short");
+        let asked = if n % 5 == 1 { asked.at_least_once(patient()) } else { asked };
+        asked.emit("n", n).await.unwrap();
+        if n == 1 {
+            assert_eq!(number(&mut client).await, (1, 0));
+        }
+    }
+    ack(&mut client, "short", 1).await;
+    let gap = client.expect("gap").await;
+    let letter = letters.wait(1).await.remove(0);
+    let to = gap["to"].as_u64().unwrap();
+    let lost: Vec<u64> = [6, 11, 16].into_iter().filter(|n| (gap["from"].as_u64().unwrap()..=to).contains(n)).collect();
+    assert_eq!((letter.seq, letter.count, letter.reason), (Some(lost[0]), lost.len() as u64, GivenUp::Overtaken));
+    assert!(!lost.is_empty());
+}
+
+#[tokio::test]
+async fn a_paced_emit_does_not_wait_for_who_never_acknowledges() {
+    let (server, _) = server_with(patient(), narrow()).await;
+    let mut silent = server.client_in("once:a").await;
+    emit(&server, "once:a", 1..=4).await;
+    numbers(&mut silent, 4).await;
+    for n in 5..=200 {
+        // Bytes of a few messages: whoever waited for the silent one would do so for the whole minute.
+        let paced = server.io.to("once:a").paced(Pace::slowest(200).at_most(Duration::from_secs(60)));
+        within("the emit", paced.emit("n", n)).await.unwrap();
+    }
+    silent.expect_nothing().await;
+    ack(&mut silent, "once:a", 4).await;
+    assert_eq!(number(&mut silent).await, (5, 0));
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_is_sent_nothing_again_before_it_has() {
+    let (server, letters) = server_with(quick(), json!({"outbox": {"messages": 16, "bytes": "4MiB"}})).await;
+    let mut raw = server.raw().await;
+    raw.write(&text_frame(r#"{"event":"subscribe","data":"once:a"}"#)).await;
+    until("it is there", || server.io.room_len("once:a") == 1).await;
+    // More than the kernel takes.
+    let large = "x".repeat(256 * 1024);
+    for _ in 0..64 {
+        server.io.to("once:a").emit("n", &large).await.unwrap();
+    }
+    let again = settled_for(Duration::from_millis(600), || server.io.stats().again).await;
+    assert!(again <= 16, "no more than an outbox holds: {again}");
+    assert!(letters.count() <= 8, "what was not sent again is not given up: {}", letters.count());
+    let mut good = server.client().await;
+    good.request("subscribe", json!({"room": "once:a", "last": 0})).await.unwrap();
+    server.io.to("once:a").emit("n", 7).await.unwrap();
+    assert_eq!(good.next().await["data"], 7, "and others are served");
+}
+
+#[tokio::test]
+async fn readers_of_dead_letters_get_those_of_one_socket_one_after_another() {
+    let (server, _) = server(patient().tries(1)).await;
+    let (running, most) = (Arc::new(Mutex::new((0, 0))), 20);
+    let seen = running.clone();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = told.clone();
+    server.io.on_dead_letter(move |letter| {
+        let (seen, list) = (seen.clone(), list.clone());
+        async move {
+            {
+                let mut seen = seen.lock().unwrap();
+                *seen = (seen.0 + 1, seen.1.max(seen.0 + 1));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            seen.lock().unwrap().0 -= 1;
+            list.lock().unwrap().push(letter.seq.unwrap());
+        }
+    });
+    let mut client = server.client_in("once:a").await;
+    emit(&server, "once:a", 1..=most).await;
+    for n in 1..=most {
+        assert_eq!(number(&mut client).await, (n, 0));
+        nack(&mut client, "once:a", n).await;
+    }
+    until("all are told", || told.lock().unwrap().len() as u64 == most).await;
+    assert_eq!((running.lock().unwrap().1, told.lock().unwrap().clone()), (1, (1..=most).collect::<Vec<_>>()));
+}
+
+#[tokio::test]
+async fn a_window_that_recovers_lets_go_on_without_an_acknowledgement() {
+    let (server, _) = server_with(patient(), json!({"maxInFlight": 8})).await;
+    let mut client = server.client_in("once:a").await;
+    emit(&server, "once:a", 1..=5).await;
+    numbers(&mut client, 5).await;
+    client.send("slow", json!({"utilization": 1})).await;
+    client.expect_nothing().await;
+    emit(&server, "once:a", 6..=6).await;
+    client.expect_nothing().await;
+    assert_eq!(number(&mut client).await, (6, 0), "after 5 s");
 }
