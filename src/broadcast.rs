@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::handler;
 use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId};
 use crate::io::Io;
-use crate::outbox::{Backlog, Push, wake};
+use crate::outbox::{Backlog, Offer, Push, wake};
 use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::rooms::Room;
 use crate::socket::Socket;
@@ -71,13 +71,10 @@ impl<'a> From<&'a String> for Except<'a> {
 #[must_use = "a broadcast does nothing until `emit`, `error` or `request`"]
 pub struct Broadcast<'a> {
     io: &'a Io,
-    // One room is the usual case, and costs no list.
+    // One room and the socket that broadcasts are the usual case, and cost no list.
     room: Option<&'a str>,
-    more: Vec<&'a str>,
-    /// The socket that broadcasts, mostly.
     except: Option<SocketId>,
-    except_more: Vec<SocketId>,
-    except_rooms: Vec<&'a str>,
+    lists: Option<Box<Lists<'a>>>,
     /// `None`: as the configuration says.
     overflow: Option<Overflow>,
     volatile: bool,
@@ -87,15 +84,22 @@ pub struct Broadcast<'a> {
     timeout: Duration,
 }
 
+/// What one place each is not enough for.
+#[derive(Clone, Debug, Default)]
+struct Lists<'a> {
+    /// All rooms, where there are several.
+    rooms: Vec<&'a str>,
+    except: Vec<SocketId>,
+    except_rooms: Vec<&'a str>,
+}
+
 impl<'a> Broadcast<'a> {
     pub(crate) fn new(io: &'a Io) -> Broadcast<'a> {
         Broadcast {
             io,
             room: None,
-            more: Vec::new(),
             except: None,
-            except_more: Vec::new(),
-            except_rooms: Vec::new(),
+            lists: None,
             overflow: None,
             volatile: false,
             local: false,
@@ -106,44 +110,50 @@ impl<'a> Broadcast<'a> {
     }
 
     /// The members of this room too.
+    #[inline]
     pub fn to(mut self, room: &'a str) -> Self {
         match self.room {
             None => self.room = Some(room),
             // A room with history would keep a copy for each time it is named.
             Some(_) if self.rooms().contains(&room) => {}
             Some(first) => {
-                if self.more.is_empty() {
-                    self.more.push(first);
+                let rooms = &mut self.lists().rooms;
+                if rooms.is_empty() {
+                    rooms.push(first);
                 }
-                self.more.push(room);
+                rooms.push(room);
             }
         }
         self
     }
 
     /// Not this socket, or not the members of this room.
+    #[inline]
     pub fn except(mut self, except: impl Into<Except<'a>>) -> Self {
         match except.into() {
-            Except::Room(room) => self.except_rooms.push(room),
+            Except::Room(room) => self.lists().except_rooms.push(room),
             Except::Socket(id) if self.except.is_none() => self.except = Some(id),
-            Except::Socket(id) => self.except_more.push(id),
+            Except::Socket(id) => self.lists().except.push(id),
         }
         self
     }
 
     /// Only members at this node.
+    #[inline]
     pub fn local(mut self) -> Self {
         self.local = true;
         self
     }
 
     /// What happens to members whose outbox is full, in place of the configuration's policy.
+    #[inline]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = Some(overflow);
         self
     }
 
     /// Members that do not keep up at this moment miss it; they stay connected.
+    #[inline]
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
         self
@@ -151,6 +161,7 @@ impl<'a> Broadcast<'a> {
 
     /// The emit waits until the slowest member lags no more than this, or the time is up. The
     /// way to produce much without overrunning members that read.
+    #[inline]
     pub fn paced(mut self, pace: Pace) -> Self {
         self.pace = Some(pace);
         self
@@ -171,13 +182,29 @@ impl<'a> Broadcast<'a> {
     }
 
     /// How long [`request`](Broadcast::request) waits for answers, in place of `ackTimeout`.
+    #[inline]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
+    fn lists(&mut self) -> &mut Lists<'a> {
+        self.lists.get_or_insert_default()
+    }
+
     fn rooms(&self) -> &[&'a str] {
-        if self.more.is_empty() { self.room.as_slice() } else { &self.more }
+        match &self.lists {
+            Some(lists) if !lists.rooms.is_empty() => &lists.rooms,
+            _ => self.room.as_slice(),
+        }
+    }
+
+    fn except_more(&self) -> &[SocketId] {
+        self.lists.as_ref().map_or(&[], |lists| &lists.except)
+    }
+
+    fn except_rooms(&self) -> &[&'a str] {
+        self.lists.as_ref().map_or(&[], |lists| &lists.except_rooms)
     }
 
     /// Puts the message before the members here, and gives it to the other nodes when awaited.
@@ -230,14 +257,14 @@ impl<'a> Broadcast<'a> {
 
     fn with_audience<R>(&self, f: impl FnOnce(Audience<'_>) -> R) -> R {
         let mut all = Vec::new();
-        let except = match &*self.except_more {
+        let except = match self.except_more() {
             [] => self.except.as_slice(),
             more => {
                 all.extend(self.except.iter().chain(more));
                 &all
             }
         };
-        f(Audience { rooms: self.rooms(), except, except_rooms: &self.except_rooms })
+        f(Audience { rooms: self.rooms(), except, except_rooms: self.except_rooms() })
     }
 
     fn overflow_here(&self) -> Overflow {
@@ -259,8 +286,8 @@ impl<'a> Broadcast<'a> {
         let text = std::str::from_utf8(data).map_err(|error| error.to_string())?;
         Ok(NodeMessage {
             rooms: self.rooms().iter().map(|room| room.to_string()).collect(),
-            except: self.except.iter().chain(&self.except_more).copied().collect(),
-            except_rooms: self.except_rooms.iter().map(|room| room.to_string()).collect(),
+            except: self.except.iter().chain(self.except_more()).copied().collect(),
+            except_rooms: self.except_rooms().iter().map(|room| room.to_string()).collect(),
             event: event.to_owned(),
             data: RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())?,
             volatile: self.volatile,
@@ -289,10 +316,10 @@ impl<'a> Broadcast<'a> {
                 let frame = frames.entry((room.clone(), member.spoken.place)).or_insert_with(|| {
                     let room = Some(&**room).filter(|room| !room.is_empty());
                     let id = Id::Number(id);
-                    member.encode(&Outgoing { room, ..Outgoing::direct(event, Some(&id), data) })
+                    member.encode(&Outgoing { room, ..Outgoing::direct(event, Some(&id), data) }).to_bytes()
                 });
                 let overflow = self.overflow_here();
-                match member.outbox.push_broadcast(frame, overflow) {
+                match member.outbox.push_broadcast(Offer::Shared(frame), overflow) {
                     Push::Queued { waker, displaced, .. } => {
                         member.counters.drop_by(Manner::Overflow(overflow), displaced);
                         wake(waker);

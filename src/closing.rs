@@ -148,6 +148,6 @@ impl Ending {
         let (code, text, reconnect) = self.reason.told();
         let reason = self.text.as_deref().unwrap_or(text);
         let closing = Closing { code, reason, reconnect, after: self.after.as_millis() as u64 };
-        [member.tell("closing", None, &closing), crate::frame::close(self.reason.close_code(), code)]
+        [member.tell("closing", None, &closing).to_bytes(), crate::frame::close(self.reason.close_code(), code)]
     }
 }

@@ -27,9 +27,10 @@ use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::Rate;
 use crate::delivery;
+use crate::encode::Scratch;
 use crate::error::{Error, code, panic_text};
 use crate::handshake::Handshake;
-use crate::hub::{Member, SocketId, Spoken, count};
+use crate::hub::{Member, SocketId, Spoken};
 use crate::inbox::{Fill, Given};
 use crate::io::Io;
 use crate::lane::{Lane, Work};
@@ -77,13 +78,13 @@ pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, admitted: Admi
     };
     // Before anybody has the socket: it is the first frame, whatever else is emitted.
     let connected = connected(&socket);
-    socket.member().outbox.push_reply(connected);
+    socket.member().outbox.push_reply(&connected);
     tokio::spawn(task.instrument(spans::connection(&socket)));
     socket
 }
 
 /// The first frame.
-fn connected(socket: &Socket) -> Bytes {
+fn connected(socket: &Socket) -> Scratch {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Connected {
@@ -205,7 +206,7 @@ struct Connection<S> {
     reader: Reader,
     writer: Writer,
     /// `None` while a task has it; then it comes home to the inbox.
-    lane: Option<Lane>,
+    lane: Option<Box<Lane>>,
     state: State,
     /// When the peer was last heard.
     heard: Instant,
@@ -233,6 +234,16 @@ enum State {
         /// The peer has closed, too.
         peer_closed: bool,
     },
+}
+
+/// What came of reading.
+enum Read {
+    /// Nothing had come, and there is nothing to answer.
+    Nothing,
+    /// What is there to be written may be more than before.
+    Something,
+    /// The connection is over.
+    Over(DisconnectReason),
 }
 
 /// A token bucket (`eventsPerSecond`).
@@ -263,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Connection {
             reader: Reader::new(config, read_already),
             writer: Writer::default(),
-            lane: Some(Lane::default()),
+            lane: Some(Box::default()),
             state: State::Open,
             heard: now,
             next_ping: now + config.ping_interval,
@@ -291,11 +302,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.socket.member().outbox.is_cut() {
             return Poll::Ready(self.reason(DisconnectReason::Shutdown));
         }
-        if let Some(over) = self.read(now, cx) {
-            return Poll::Ready(over);
-        }
-        if let Some(over) = self.write(now, cx) {
-            return Poll::Ready(over);
+        match self.read(now, cx) {
+            Read::Nothing => {}
+            Read::Something => {
+                if let Some(over) = self.write(now, cx) {
+                    return Poll::Ready(over);
+                }
+            }
+            Read::Over(reason) => return Poll::Ready(reason),
         }
         // All is sent that reading waited for: nothing else would wake it.
         if matches!(self.state, State::Open) && self.waits_for_replies && self.replies_have_room() {
@@ -354,9 +368,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     // ---- reading
 
-    /// Reads what has come. Returns why the connection is over, if it is.
-    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
-        let mut handled = 0;
+    /// Reads what has come.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Read {
+        let (mut handled, mut has_come) = (0, false);
         let over = loop {
             if handled == MESSAGES_A_TURN {
                 cx.waker().wake_by_ref();
@@ -366,7 +380,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let State::Leaving { can_read: false, .. } = self.state {
                 match self.reader.poll_discard(&mut self.io, cx) {
                     Poll::Ready(true) => break Some(self.reason(DisconnectReason::Lost)),
-                    Poll::Ready(false) => continue,
+                    Poll::Ready(false) => {
+                        has_come = true;
+                        continue;
+                    }
                     Poll::Pending => break None,
                 }
             }
@@ -376,6 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let Poll::Ready(incoming) = self.reader.poll_next(&mut self.io, &mut self.writer.control, now, cx) else {
                 break None;
             };
+            has_come = true;
             match incoming {
                 Incoming::Message { payload, is_binary } => {
                     if let State::Open = self.state
@@ -410,7 +428,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.heard = now;
         }
         self.reader.rest();
-        over
+        match over {
+            Some(reason) => Read::Over(reason),
+            None if has_come || self.writer.has_control() => Read::Something,
+            None => Read::Nothing,
+        }
     }
 
     /// Whether more may be read: not while what was read waits for a handler, or answers of our
@@ -458,8 +480,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes one message. Returns the end if it is one too many.
     fn receive(&mut self, payload: Bytes, is_binary: bool, now: Instant, cx: &mut Context<'_>) -> Option<Ending> {
         let member = self.socket.member();
-        count(&member.counters.messages_in, 1);
-        count(&member.counters.bytes_in, payload.len() as u64);
+        member.counters.read(payload.len());
         let config = self.socket.config();
         let dialect = &member.spoken.dialect;
         if is_binary && !dialect.takes_binary() {
@@ -499,7 +520,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             "ping" => {
                 let (event, id) = if packet.id().is_some() { ("ack", packet.id()) } else { ("pong", None) };
                 let frame = member.encode(&Outgoing::direct(event, id, packet.data()));
-                self.push_reply(frame);
+                self.push_reply(&frame);
             }
             // The answer to a ping of the application's, or a sign of life.
             "pong" if packet.id().is_none() => {}
@@ -552,10 +573,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(packet) if id.is_none() => self.socket.error_frame(None, &error.clone().about(packet.event())),
             _ => self.socket.error_frame(id, error),
         };
-        self.push_reply(frame);
+        self.push_reply(&frame);
     }
 
-    fn push_reply(&mut self, frame: Bytes) {
+    fn push_reply(&mut self, frame: &[u8]) {
         self.has_replied = true;
         self.socket.member().outbox.push_reply(frame);
     }

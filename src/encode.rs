@@ -1,5 +1,7 @@
 //! From a value to shared frames: serialised once, encoded once per dialect.
 
+mod text;
+
 use std::cell::RefCell;
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -7,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use bytes::Bytes;
 use serde::Serialize;
 
+use self::text::OrText;
 use crate::frame::Frames;
 use crate::protocol::{Dialect, Memory, Outgoing};
 
@@ -27,6 +30,11 @@ pub(crate) struct Scratch(Vec<u8>);
 impl Scratch {
     pub(crate) fn new() -> Scratch {
         Scratch(SPARES.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
+    /// A copy that can be shared, of exactly this size: what is queued for a slow peer costs no spare capacity.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self)
     }
 }
 
@@ -59,15 +67,15 @@ impl DerefMut for Scratch {
 
 /// Serialises a payload.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Scratch, serde_json::Error> {
-    let mut buffer = Scratch::new();
-    serde_json::to_writer(&mut *buffer, value)?;
-    Ok(buffer)
+    let (mut buffer, mut text) = (Scratch::new(), Scratch::new());
+    let mut json = serde_json::Serializer::new(&mut *buffer);
+    value.serialize(OrText { json: &mut json, text: &mut text })?;
+    Ok(if text.is_empty() { buffer } else { text })
 }
 
-/// Encodes a packet as whole frames of exactly their size: what is queued for a slow peer costs
-/// no spare capacity.
-pub(crate) fn frame(dialect: &dyn Dialect, packet: &Outgoing<'_>, memory: &mut Memory) -> Bytes {
+/// Encodes a packet as whole frames.
+pub(crate) fn frame(dialect: &dyn Dialect, packet: &Outgoing<'_>, memory: &mut Memory) -> Scratch {
     let mut buffer = Scratch::new();
     dialect.encode(packet, memory, &mut Frames::new(&mut buffer));
-    Bytes::copy_from_slice(&buffer)
+    buffer
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::encode;
+use crate::encode::{self, Scratch};
 use crate::error::{Error, IntoError, code};
 use crate::protocol::Packet;
 use crate::socket::Socket;
@@ -98,7 +98,7 @@ pub struct Answer(pub(crate) Kind);
 pub(crate) enum Kind {
     Nothing,
     /// JSON text.
-    Value(Vec<u8>),
+    Value(Scratch),
     Error(Error),
     Later(BoxFuture<Answer>),
     /// What the lane does itself has been answered already.
@@ -116,7 +116,7 @@ impl Answer {
     /// This value. One that cannot be written as JSON is answered `internal`, and logged.
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Answer {
         match encode::json(value) {
-            Ok(json) => Answer(Kind::Value(json.to_vec())),
+            Ok(json) => Answer(Kind::Value(json)),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as JSON");
                 Answer(Kind::Error(Error::internal()))
@@ -173,7 +173,7 @@ impl<T: Serialize, E: IntoError> IntoAck for Result<T, E> {
         match self {
             // `Ok(())` says nothing, like `()`.
             Ok(value) => match Answer::value(&value) {
-                Answer(Kind::Value(json)) if size_of::<T>() == 0 && json == b"null" => Answer::nothing(),
+                Answer(Kind::Value(json)) if size_of::<T>() == 0 && **json == *b"null" => Answer::nothing(),
                 answer => answer,
             },
             Err(error) => Answer::error(error),

@@ -9,7 +9,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,7 +18,7 @@ use crate::acks::Acks;
 use crate::closing::Ending;
 use crate::config::Config;
 use crate::delivery::Deliveries;
-use crate::encode;
+use crate::encode::{self, Scratch};
 use crate::history::{Position, Start};
 use crate::outbox::Outbox;
 use crate::protocol::{Dialect, Id, Memory, Outgoing};
@@ -105,14 +104,14 @@ impl Member {
     }
 
     /// Encodes what the protocol itself says: texts, numbers and JSON, of which nothing cannot be written.
-    pub(crate) fn tell<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Bytes {
+    pub(crate) fn tell<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Scratch {
         let json = encode::json(data);
         let data = json.as_ref().map_or(&b"null"[..], |json| json);
         self.encode(&Outgoing::direct(event, id, data))
     }
 
     /// Encodes a message to this socket alone.
-    pub(crate) fn encode(&self, packet: &Outgoing<'_>) -> Bytes {
+    pub(crate) fn encode(&self, packet: &Outgoing<'_>) -> Scratch {
         encode::frame(&*self.spoken.dialect, packet, &mut Memory::default())
     }
 

@@ -27,7 +27,7 @@ struct State {
     queue: VecDeque<Packet>,
     bytes: usize,
     /// The lane, when its last task has ended.
-    home: Option<Lane>,
+    home: Option<Box<Lane>>,
     /// The connection, while reading pauses.
     reader: Option<Waker>,
 }
@@ -36,7 +36,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) enum Given {
     /// The lane was at home: the connection has it now, and is to handle the event.
-    Home(Lane, Packet),
+    Home(Box<Lane>, Packet),
     /// It waits.
     Queued,
 }
@@ -73,7 +73,7 @@ impl Inbox {
     }
 
     /// For the task that has the lane: the next event, or the lane goes home.
-    pub(crate) fn next(&self, lane: Lane) -> Option<(Lane, Packet)> {
+    pub(crate) fn next(&self, lane: Box<Lane>) -> Option<(Box<Lane>, Packet)> {
         let mut state = self.lock();
         let Some(packet) = state.queue.pop_front() else {
             state.home = Some(lane);

@@ -90,8 +90,8 @@
 //! | `dialects` | other systems' wires, in the same rooms: [go-ws](dialects::GoWs) |
 //! | `upgrade`, `auth`, `handshake`, `server` | the door; who comes in, and how; the listener and the tower service |
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
-//! | `router`, `handler`, `lane`, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
-//! | `hub`, `rooms`, `outbox`, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
+//! | `router`, `handler`, `lane` and its folder, `inbox`, `subscriptions` | names to listeners; their shapes; events in order; those that wait; `subscribe` |
+//! | `hub`, `rooms`, `outbox` with their folders, `acks`, `sync` | members; rooms both ways; the queue to a peer; requests that wait; the locks |
 //! | `delivery` and its folder | what is to be acknowledged: sent again, given up |
 //! | `history` and its folder, `rules`, `patterns`, `wildcard` | what rooms remember, and the cursors in it; who may subscribe, by names with `*`; subscriptions to `a.>` |
 //! | `io` and its folder, `socket`, `broadcast`, `emit`, `room`, `extensions` | what a user holds |

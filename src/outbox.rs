@@ -1,21 +1,23 @@
 //! The queue to one peer: bounded in count and bytes, with its overflow policy in one place.
 
+mod item;
+
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
+pub(crate) use self::item::{Item, Kind, Offer};
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::{OutboxLimits, Overflow};
 use crate::rooms::Room;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A queue that grew beyond this many entries is given back when it is empty.
-const KEEP: usize = 128;
+/// A queue that grew beyond this many entries is given back when it is empty; what is smaller, with the next ping.
+const KEEP: usize = TURN_FRAMES;
 
 /// The writer takes at most this many bytes at once, and no more than a quarter of what may wait, so
 /// that the rest can still be dropped or overtaken.
@@ -26,26 +28,6 @@ pub(crate) const TURN_FRAMES: usize = 256;
 
 /// And asks at most this many rooms.
 const TURN_ROOMS: usize = 32;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// An emit to this socket alone: never dropped.
-    Direct,
-    /// A broadcast: the overflow policy may drop it.
-    Broadcast,
-    /// An answer that the read loop makes itself.
-    Reply,
-    /// The place of a frame that is not known yet; nothing behind it is sent before it.
-    Reserved,
-    /// A frame that was put into such a place.
-    Filled,
-}
-
-#[derive(Debug)]
-struct Item {
-    frame: Bytes,
-    kind: Kind,
-}
 
 /// What waits for one peer, in the order in which it will be sent.
 #[derive(Debug)]
@@ -75,7 +57,8 @@ struct State {
     /// How many [`Kind::Reserved`] and [`Kind::Filled`] are queued: an acknowledgement precedes what comes from a room.
     gates: usize,
     /// The end, once decided. The outbox takes nothing more.
-    ending: Option<Ending>,
+    // Boxed: while it lives, it takes no place between what each push looks at.
+    ending: Option<Box<Ending>>,
     /// The connection is gone.
     closed: bool,
     /// The kernel takes no more for now.
@@ -107,16 +90,6 @@ pub(crate) enum Push {
     Dropped { waker: Option<Waker>, count: u64 },
     /// The socket is disconnected.
     Closed,
-}
-
-/// Some bytes on their way to the peer: one frame or more, or a part of such a run.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) bytes: Bytes,
-    /// How many messages are sent with it.
-    pub(crate) messages: usize,
-    /// Whether it was queued here.
-    pub(crate) is_queued: bool,
 }
 
 /// What the writer does next.
@@ -168,15 +141,22 @@ impl State {
             || (self.waiting.messages < limits.messages && self.waiting.bytes + frame <= limits.bytes)
     }
 
-    fn push(&mut self, frame: Bytes, kind: Kind) -> Push {
+    fn push(&mut self, offer: Offer<'_>, kind: Kind, limits: &OutboxLimits) -> Push {
         self.waiting.messages += 1;
-        self.waiting.bytes += frame.len();
+        self.waiting.bytes += offer.len();
         match kind {
-            Kind::Reply => self.replies += frame.len(),
+            Kind::Reply => self.replies += offer.len(),
             Kind::Reserved => self.gates += 1,
             _ => {}
         }
-        self.queue.push_back(Item { frame, kind });
+        let most = turn(limits).messages;
+        let joined = match offer {
+            Offer::Alone(frame) => self.queue.back_mut().is_some_and(|last| last.extend(frame, kind, most)),
+            Offer::Shared(_) => false,
+        };
+        if !joined {
+            self.queue.push_back(Item::new(offer, kind));
+        }
         Push::Queued { backlog: self.waiting, waker: self.unpark(), displaced: 0 }
     }
 
@@ -199,10 +179,37 @@ impl State {
         }
     }
 
-    fn forget(&mut self, item: &Item) {
-        self.waiting.messages -= 1;
-        self.waiting.bytes -= item.frame.len();
+    /// For the writer, which has nothing: what goes out next, at least one frame.
+    fn take(&mut self, turn: Backlog, batch: &mut VecDeque<Item>) {
+        // All that waits is in the queue. Mostly that is one turn, and none of it needs to be moved.
+        if self.gates == 0 && !self.waiting.exceeds(turn) {
+            self.replies = 0;
+            mem::swap(&mut self.queue, batch);
+            return;
+        }
+        let (mut bytes, mut messages) = (0, 0);
+        while batch.is_empty() || (bytes < turn.bytes && messages < turn.messages) {
+            let Some(item) = self.queue.pop_front_if(|item| item.kind != Kind::Reserved) else { break };
+            match item.kind {
+                Kind::Reply => self.replies -= item.len(),
+                Kind::Filled => self.gates -= 1,
+                _ => {}
+            }
+            bytes += item.len();
+            messages += item.messages();
+            batch.push_back(item);
+        }
     }
+
+    fn forget(&mut self, item: &Item) {
+        self.waiting.messages -= item.messages();
+        self.waiting.bytes -= item.len();
+    }
+}
+
+/// What the writer takes at once.
+fn turn(limits: &OutboxLimits) -> Backlog {
+    Backlog { bytes: (limits.bytes / 4).min(TURN_BYTES), messages: (limits.messages / 4).clamp(1, TURN_FRAMES) }
 }
 
 impl Outbox {
@@ -222,11 +229,11 @@ impl Outbox {
     }
 
     /// A direct emit, if there is room.
-    pub(crate) fn push(&self, frame: &Bytes) -> Push {
-        self.push_as(frame, Kind::Direct)
+    pub(crate) fn push(&self, frame: &[u8]) -> Push {
+        self.push_as(frame, Kind::Kept)
     }
 
-    fn push_as(&self, frame: &Bytes, kind: Kind) -> Push {
+    fn push_as(&self, frame: &[u8], kind: Kind) -> Push {
         let mut state = self.lock();
         if !state.is_open() {
             return Push::Closed;
@@ -240,31 +247,31 @@ impl Outbox {
         if kind == Kind::Reserved {
             self.is_gated.store(true, Ordering::Relaxed);
         }
-        state.push(frame.clone(), kind)
+        state.push(Offer::Alone(frame), kind, &self.limits)
     }
 
     /// A direct emit that waits for room. `false`: the socket is disconnected.
     ///
     /// Cancel safe: if it is dropped before it is done, nothing was queued.
-    pub(crate) async fn push_when_room(&self, frame: Bytes) -> bool {
-        self.when_room(frame, Kind::Direct).await
+    pub(crate) async fn push_when_room(&self, frame: &[u8]) -> bool {
+        self.when_room(frame, Kind::Kept).await
     }
 
     /// Takes a place in the queue for a frame that is not known yet: everything pushed from now
     /// on is sent after it. [`Outbox::fill`] must follow without an await between.
     /// `false`: the socket is disconnected.
     pub(crate) async fn reserve(&self) -> bool {
-        self.when_room(Bytes::new(), Kind::Reserved).await
+        self.when_room(&[], Kind::Reserved).await
     }
 
-    async fn when_room(&self, frame: Bytes, kind: Kind) -> bool {
+    async fn when_room(&self, frame: &[u8], kind: Kind) -> bool {
         let _waiting = Waiting::new(self);
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             // Enabled before the check, or a wake-up between the two is lost.
             freed.as_mut().enable();
-            match self.push_as(&frame, kind) {
+            match self.push_as(frame, kind) {
                 Push::Queued { waker, .. } => {
                     wake(waker);
                     return true;
@@ -276,7 +283,7 @@ impl Outbox {
     }
 
     /// A frame that may be dropped when the peer does not keep up.
-    pub(crate) fn push_volatile(&self, frame: &Bytes) -> Push {
+    pub(crate) fn push_volatile(&self, frame: Offer<'_>) -> Push {
         let mut state = self.lock();
         if !state.is_open() {
             return Push::Closed;
@@ -287,11 +294,11 @@ impl Outbox {
         if state.blocked || !state.has_room(frame.len(), &self.limits) {
             return Push::Dropped { waker: None, count: 1 };
         }
-        state.push(frame.clone(), Kind::Broadcast)
+        state.push(frame, Kind::Droppable, &self.limits)
     }
 
     /// A broadcast: never waits. This arm is the slow-consumer rule.
-    pub(crate) fn push_broadcast(&self, frame: &Bytes, overflow: Overflow) -> Push {
+    pub(crate) fn push_broadcast(&self, frame: Offer<'_>, overflow: Overflow) -> Push {
         let mut state = self.lock();
         if !state.is_open() {
             return Push::Closed;
@@ -302,7 +309,7 @@ impl Outbox {
         if !state.has_room(frame.len(), &self.limits) {
             match overflow {
                 Overflow::Disconnect => {
-                    state.ending = Some(Ending::abort(DisconnectReason::Slow));
+                    state.ending = Some(Box::new(Ending::abort(DisconnectReason::Slow)));
                     self.is_ending.store(true, Ordering::Relaxed);
                     return Push::Dropped { waker: state.writer.clone(), count: 1 };
                 }
@@ -310,7 +317,7 @@ impl Outbox {
                 Overflow::DropOldest => {
                     let mut displaced = 0;
                     while !state.has_room(frame.len(), &self.limits) {
-                        let oldest = state.queue.iter().position(|item| item.kind == Kind::Broadcast);
+                        let oldest = state.queue.iter().position(|item| item.kind == Kind::Droppable);
                         let Some(item) = oldest.and_then(|index| state.queue.remove(index)) else {
                             if state.queue.is_empty() {
                                 // All that waits is with the writer: this one is the newest behind it.
@@ -322,7 +329,7 @@ impl Outbox {
                         state.forget(&item);
                         displaced += 1;
                     }
-                    let waker = match state.push(frame.clone(), Kind::Broadcast) {
+                    let waker = match state.push(frame, Kind::Droppable, &self.limits) {
                         Push::Queued { waker, .. } => waker,
                         _ => None,
                     };
@@ -330,16 +337,18 @@ impl Outbox {
                 }
             }
         }
-        state.push(frame.clone(), Kind::Broadcast)
+        // One that ends who has no room for it is not for another to displace.
+        let kind = if overflow == Overflow::Disconnect { Kind::Kept } else { Kind::Droppable };
+        state.push(frame, kind, &self.limits)
     }
 
     /// An answer that the read loop makes itself. It is bounded by [`Outbox::replies`], for which
     /// reading pauses, not by the limits: the read loop must not wait.
-    pub(crate) fn push_reply(&self, frame: Bytes) {
+    pub(crate) fn push_reply(&self, frame: &[u8]) {
         let mut state = self.lock();
         if state.is_open() && !frame.is_empty() {
             // The read loop is the writer's own task: there is nobody to wake.
-            state.push(frame, Kind::Reply);
+            state.push(Offer::Alone(frame), Kind::Reply, &self.limits);
         }
     }
 
@@ -349,17 +358,16 @@ impl Outbox {
     }
 
     /// Puts a frame into the reserved place.
-    pub(crate) fn fill(&self, frame: Bytes) {
+    pub(crate) fn fill(&self, frame: &[u8]) {
         let mut state = self.lock();
         let place = state.queue.iter().position(|item| item.kind == Kind::Reserved);
         let Some(item) = place.and_then(|index| state.queue.get_mut(index)) else { return };
-        item.kind = Kind::Filled;
+        item.fill(frame);
         let length = frame.len();
-        item.frame = frame;
         state.waiting.bytes += length;
         if length == 0 {
             // The peer's dialect has no such message.
-            state.queue.retain(|item| !item.frame.is_empty());
+            state.queue.retain(|item| !item.is_empty() || item.kind == Kind::Reserved);
             state.waiting.messages -= 1;
             state.gates -= 1;
             self.is_gated.store(state.gates > 0, Ordering::Relaxed);
@@ -391,7 +399,7 @@ impl Outbox {
             return false;
         }
         state.ready.extend(rooms);
-        state.ending = Some(ending);
+        state.ending = Some(Box::new(ending));
         self.is_ending.store(true, Ordering::Relaxed);
         let writer = state.writer.clone();
         drop(state);
@@ -494,12 +502,19 @@ impl Outbox {
         state.ready.extend(rooms.drain(..));
     }
 
-    /// For the writer: tells what was sent of the last batch, and takes the next one into `batch`, and into `ready` the rooms
-    /// that come after it.
+    /// The connection has nothing to do: what queues have grown to is given back.
+    pub(crate) fn rest(&self) {
+        let mut state = self.lock();
+        state.queue.shrink_to_fit();
+        state.ready.shrink_to_fit();
+    }
+
+    /// For the writer: tells what was sent of the last batch, and takes the next one into `batch`, which is empty, and into `ready`
+    /// the rooms that come after it.
     pub(crate) fn take(
         &self,
         sent: Backlog,
-        batch: &mut VecDeque<Part>,
+        batch: &mut VecDeque<Item>,
         ready: &mut Vec<Arc<Room>>,
         writer: &Waker,
     ) -> Next {
@@ -508,36 +523,23 @@ impl Outbox {
         state.waiting.bytes = state.waiting.bytes.saturating_sub(sent.bytes);
         state.blocked = false;
         let aborted = state.ending.as_ref().is_some_and(|ending| !ending.drains);
-        let (mut bytes, mut frames) = (0, 0);
         if !aborted {
-            let most_bytes = (self.limits.bytes / 4).min(TURN_BYTES);
-            let most_frames = (self.limits.messages / 4).clamp(1, TURN_FRAMES);
-            while frames == 0 || (bytes < most_bytes && frames < most_frames) {
-                let Some(item) = state.queue.pop_front_if(|item| item.kind != Kind::Reserved) else { break };
-                match item.kind {
-                    Kind::Reply => state.replies -= item.frame.len(),
-                    Kind::Filled => {
-                        state.gates -= 1;
-                        self.is_gated.store(state.gates > 0, Ordering::Relaxed);
-                    }
-                    _ => {}
-                }
-                bytes += item.frame.len();
-                frames += 1;
-                batch.push_back(Part { bytes: item.frame, messages: 1, is_queued: true });
-            }
+            state.take(turn(&self.limits), batch);
             if state.gates == 0 {
                 let count = state.ready.len().min(TURN_ROOMS);
                 ready.extend(state.ready.drain(..count));
             }
+            if self.is_gated() {
+                self.is_gated.store(state.gates > 0, Ordering::Relaxed);
+            }
         }
-        let next = if frames > 0 || !ready.is_empty() {
+        let next = if !batch.is_empty() || !ready.is_empty() {
             state.parked = false;
             Next::Write
         } else if let Some(ending) = &state.ending
             && (aborted || (state.queue.is_empty() && state.ready.is_empty()))
         {
-            Next::End(ending.clone())
+            Next::End((**ending).clone())
         } else {
             state.parked = true;
             if state.queue.capacity() > KEEP {
@@ -562,7 +564,7 @@ impl Outbox {
         state.blocked = true;
         state.parked = false;
         state.know(writer);
-        let aborted = state.ending.clone().filter(|ending| !ending.drains);
+        let aborted = state.ending.as_deref().filter(|ending| !ending.drains).cloned();
         drop(state);
         if aborted.is_some() {
             self.freed.notify_waiters();

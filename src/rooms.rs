@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
+use hashbrown::HashTable;
 use indexmap::IndexMap;
 
 use crate::delivery::AtLeastOnce;
@@ -26,6 +27,9 @@ const SHARDS: usize = 64;
 /// A client can leave any number of rooms behind in which nothing was ever said. So many of them are kept: who lost its
 /// connection before the first message is to find the same room again.
 const MAX_SILENT: usize = 4096;
+
+/// Members by their ids, which nobody can choose.
+pub(crate) type Members = IndexMap<SocketId, Arc<Member>, foldhash::fast::RandomState>;
 
 /// A room with its members.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ pub(crate) struct Room {
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomState {
-    pub(crate) members: IndexMap<SocketId, Arc<Member>>,
+    pub(crate) members: Members,
     /// How often a broadcast was encoded for this room; in other dialects than JSON its log counts.
     pub(crate) encoded: u64,
     pub(crate) memories: Memories,
@@ -110,9 +114,15 @@ pub(crate) struct Rooms {
 
 #[derive(Debug, Default)]
 struct Shard {
-    rooms: HashMap<Arc<str>, Arc<Room>>,
+    rooms: HashTable<Arc<Room>>,
     /// What rooms that are no more had encoded.
     encoded: u64,
+}
+
+impl Shard {
+    fn find(&self, hash: u64, name: &str) -> Option<&Arc<Room>> {
+        self.rooms.find(hash, |room| *room.name == *name)
+    }
 }
 
 impl Rooms {
@@ -128,8 +138,11 @@ impl Rooms {
         }
     }
 
-    fn shard(&self, name: &str) -> MutexGuard<'_, Shard> {
-        self.lock_shard(self.hasher.hash_one(name) as usize % SHARDS)
+    /// The shard of a name, and the name's hash there. Names are mostly clients' own: the hash is one that they cannot foresee.
+    fn shard(&self, name: &str) -> (MutexGuard<'_, Shard>, u64) {
+        let hash = self.hasher.hash_one(name);
+        // Other bits than those that the table looks at.
+        (self.lock_shard((hash >> 32) as usize % SHARDS), hash)
     }
 
     fn lock_shard(&self, index: usize) -> MutexGuard<'_, Shard> {
@@ -137,7 +150,8 @@ impl Rooms {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
-        self.shard(name).rooms.get(name).cloned()
+        let (shard, hash) = self.shard(name);
+        shard.find(hash, name).cloned()
     }
 
     fn write_wild(&self) -> RwLockWriteGuard<'_, Trie<Room>> {
@@ -177,14 +191,14 @@ impl Rooms {
     }
 
     fn make(&self, name: &str, keep: Option<Arc<History>>) -> Arc<Room> {
-        let mut shard = self.shard(name);
-        if let Some(room) = shard.rooms.get(name) {
+        let (mut shard, hash) = self.shard(name);
+        if let Some(room) = shard.find(hash, name) {
             return room.clone();
         }
         let name: Arc<str> = name.into();
         let once = self.once.find(&name);
-        let room = Arc::new(Room::new(name.clone(), keep, once));
-        shard.rooms.insert(name, room.clone());
+        let room = Arc::new(Room::new(name, keep, once));
+        shard.rooms.insert_unique(hash, room.clone(), |room| self.hasher.hash_one(&*room.name));
         if room.is_wild {
             let mut wild = self.write_wild();
             wild.insert(&room.name, room.clone());
@@ -271,14 +285,16 @@ impl Rooms {
     /// Takes a room out of the map, if it is still over.
     fn take_out(&self, room: &Room, is_over: impl FnOnce(&RoomState) -> bool) -> bool {
         // The map's lock comes before the room's; someone may have joined between.
-        let mut shard = self.shard(&room.name);
+        let (mut shard, hash) = self.shard(&room.name);
         let mut state = room.lock();
         if state.dead || !is_over(&state) {
             return false;
         }
         state.dead = true;
         shard.encoded += state.encoded();
-        shard.rooms.remove(&room.name);
+        if let Ok(entry) = shard.rooms.find_entry(hash, |known| known.name == room.name) {
+            entry.remove();
+        }
         if room.is_wild {
             let mut wild = self.write_wild();
             wild.remove(&room.name);
@@ -292,7 +308,7 @@ impl Rooms {
         let mut gone = Vec::new();
         for index in 0..SHARDS {
             let rooms: Vec<Arc<Room>> =
-                self.lock_shard(index).rooms.values().filter(|room| room.is_logged).cloned().collect();
+                self.lock_shard(index).rooms.iter().filter(|room| room.is_logged).cloned().collect();
             for room in rooms {
                 let is_over = |state: &RoomState| state.log.as_ref().is_some_and(|log| log.is_over(now));
                 let looks_over = {
@@ -333,7 +349,7 @@ impl Rooms {
 
     fn names_of(&self, is_one: impl Fn(&Room) -> bool) -> Vec<Arc<str>> {
         let names = |shard: MutexGuard<'_, Shard>| -> Vec<Arc<str>> {
-            shard.rooms.values().filter(|room| is_one(room)).map(|room| room.name.clone()).collect()
+            shard.rooms.iter().filter(|room| is_one(room)).map(|room| room.name.clone()).collect()
         };
         self.shards().flat_map(names).collect()
     }
@@ -342,7 +358,7 @@ impl Rooms {
     pub(crate) fn lag(&self) -> Backlog {
         let mut slowest = Backlog::default();
         for shard in self.shards() {
-            let lags = shard.rooms.values().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag(None)));
+            let lags = shard.rooms.iter().filter_map(|room| room.lock().log.as_ref().map(|log| log.lag(None)));
             slowest = lags.fold(slowest, Backlog::or_worse);
         }
         slowest
@@ -359,7 +375,7 @@ impl Rooms {
         let mut census = Census::default();
         for shard in self.shards() {
             census.encoded += shard.encoded;
-            for room in shard.rooms.values() {
+            for room in shard.rooms.iter() {
                 let state = room.lock();
                 let is_used = usize::from(!state.members.is_empty());
                 *if room.is_wild { &mut census.patterns } else { &mut census.rooms } += is_used;

@@ -171,7 +171,8 @@ pub(crate) struct Table {
     /// In the order of registration.
     registered: Vec<Arc<Listener>>,
     /// For each name that somebody listens to: its listeners, and those to every event, in that order.
-    events: HashMap<Box<str>, Listeners>,
+    // Clients cannot add to them.
+    events: HashMap<Box<str>, Listeners, foldhash::fast::RandomState>,
     any: Option<Listeners>,
     pub(crate) connect: Vec<Arc<Listener>>,
     pub(crate) disconnect: Vec<OnDisconnect>,

@@ -15,7 +15,7 @@ use crate::closing::{DisconnectReason, Ending};
 use crate::config::Config;
 use crate::delivery::{AtLeastOnce, Handed, Kept};
 use crate::emit::{EmitError, Emitting, Pace};
-use crate::encode;
+use crate::encode::{self, Scratch};
 use crate::error::{Error, code};
 use crate::extensions::Extensions;
 use crate::handler::{self, AnyEvent, BoxFuture, Call, Handler, RawEvent, Typed};
@@ -25,7 +25,7 @@ use crate::hub::{Manner, Member, SocketId};
 use crate::inbox::Inbox;
 use crate::io::Io;
 use crate::lane::Tasks;
-use crate::outbox::{Push, wake};
+use crate::outbox::{Offer, Push, wake};
 use crate::protocol::{self, Id, Outgoing, Packet};
 use crate::rooms::NotJoined;
 use crate::router::{ListenerId, Off, Router};
@@ -199,7 +199,7 @@ impl Socket {
     /// written as JSON.
     pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Emitting<()> {
         match self.frame(event, None, &data) {
-            Ok(frame) => self.send(frame),
+            Ok(frame) => self.send(&frame),
             Err(error) => Emitting::done(Err(error)),
         }
     }
@@ -235,7 +235,7 @@ impl Socket {
     /// # Errors
     /// When the socket is disconnected.
     pub fn error(&self, code: impl Into<String>, message: impl Into<String>) -> Emitting<()> {
-        self.send(self.member().tell("error", None, &Error::new(code.into(), message.into())))
+        self.send(&self.member().tell("error", None, &Error::new(code.into(), message.into())))
     }
 
     /// Emits that the peer is to [acknowledge](AtLeastOnce).
@@ -256,11 +256,14 @@ impl Socket {
     /// [`RequestError`]: each request is settled, at the latest by its timeout or the end of the socket.
     pub fn request<A: for<'de> Deserialize<'de>>(&self, event: &str, data: impl Serialize) -> Request<A> {
         let id = acks::next_id();
-        let frame = self.frame(event, Some(&Id::Number(id)), &data).map_err(|error| match error {
-            EmitError::Name(error) => RequestError::Name(error),
-            EmitError::Encode(text) => RequestError::Encode(text),
-            _ => RequestError::Disconnected,
-        });
+        let frame =
+            self.frame(event, Some(&Id::Number(id)), &data).map(|frame| frame.to_bytes()).map_err(
+                |error| match error {
+                    EmitError::Name(error) => RequestError::Name(error),
+                    EmitError::Encode(text) => RequestError::Encode(text),
+                    _ => RequestError::Disconnected,
+                },
+            );
         Request { socket: self.clone(), id, frame, timeout: self.config().ack_timeout, read: handler::decode }
     }
 
@@ -385,28 +388,28 @@ impl Socket {
     }
 
     /// An event that a user emits, encoded for this socket.
-    fn frame<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Result<Bytes, EmitError> {
+    fn frame<T: Serialize + ?Sized>(&self, event: &str, id: Option<&Id>, data: &T) -> Result<Scratch, EmitError> {
         protocol::check_event(event).map_err(EmitError::Name)?;
         let data = encode::json(data).map_err(|error| EmitError::Encode(error.to_string()))?;
         Ok(self.member().encode(&Outgoing::direct(event, id, &data)))
     }
 
     /// An `error` that answers something, encoded for this socket: it is counted.
-    pub(crate) fn error_frame(&self, id: Option<&Id>, error: &Error) -> Bytes {
+    pub(crate) fn error_frame(&self, id: Option<&Id>, error: &Error) -> Scratch {
         self.io().watched().errors.add(error.code());
         self.member().tell("error", id, error)
     }
 
-    fn send(&self, frame: Bytes) -> Emitting<()> {
-        match self.0.member.outbox.push(&frame) {
+    fn send(&self, frame: &[u8]) -> Emitting<()> {
+        match self.0.member.outbox.push(frame) {
             Push::Queued { waker, .. } => {
                 wake(waker);
                 Emitting::done(Ok(()))
             }
             Push::Full => {
-                let member = self.0.member.clone();
+                let (member, frame) = (self.0.member.clone(), frame.to_vec());
                 Emitting::waiting(async move {
-                    let queued = member.outbox.push_when_room(frame).await;
+                    let queued = member.outbox.push_when_room(&frame).await;
                     queued.then_some(()).ok_or(EmitError::Disconnected)
                 })
             }
@@ -441,7 +444,7 @@ impl Volatile<'_> {
     /// As [`Socket::emit`].
     pub fn emit<T: Serialize>(&self, event: &str, data: T) -> Result<bool, EmitError> {
         let frame = self.0.frame(event, None, &data)?;
-        match self.0.member().outbox.push_volatile(&frame) {
+        match self.0.member().outbox.push_volatile(Offer::Alone(&frame)) {
             Push::Queued { waker, .. } => {
                 wake(waker);
                 Ok(true)
@@ -568,7 +571,7 @@ impl<A: 'static> IntoFuture for Request<A> {
             socket.member().acks.expect(id, Waiter::One(sender))?;
             let _pending = Pending(&socket, id);
             let asking = async {
-                let sent = socket.send(frame);
+                let sent = socket.send(&frame);
                 sent.await.map_err(|_| RequestError::Disconnected)?;
                 answer.await.unwrap_or(Err(RequestError::Disconnected))
             };

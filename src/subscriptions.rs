@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::encode;
+use crate::encode::{self, Scratch};
 use crate::error::{Error, code};
 use crate::handler::{self, Answer, BoxFuture, Kind};
 use crate::history::{Position, Start};
@@ -254,11 +253,11 @@ fn answer(socket: &Socket, packet: &Packet, is_list: bool, mut entries: Vec<Entr
         [entry] if !is_list => ack(socket, id, entry),
         entries => ack(socket, id, entries),
     };
-    socket.member().outbox.fill(frame);
+    socket.member().outbox.fill(&frame);
     Ok(())
 }
 
-fn ack<T: Serialize + ?Sized>(socket: &Socket, id: &Id, answer: &T) -> Bytes {
+fn ack<T: Serialize + ?Sized>(socket: &Socket, id: &Id, answer: &T) -> Scratch {
     match encode::json(answer) {
         Ok(data) => lane::ack(socket, id, &data),
         Err(_) => socket.error_frame(Some(id), &Error::internal()),

@@ -72,6 +72,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.leave(&Ending::abort(DisconnectReason::Silent), now);
         } else if now >= self.next_ping {
             self.next_ping = now + config.ping_interval;
+            self.writer.rest(true);
+            self.socket.member().outbox.rest();
             self.writer.control.extend_from_slice(&crate::frame::ping());
         }
         self.write(now, cx)

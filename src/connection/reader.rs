@@ -57,6 +57,8 @@ pub(super) struct Reader {
     fragments: Fragments,
     control: ControlRate,
     has_heard: bool,
+    /// tungstenite has taken all that was read, and there is no whole message in it.
+    is_starved: bool,
 }
 
 impl Reader {
@@ -79,6 +81,7 @@ impl Reader {
             fragments,
             control: ControlRate::default(),
             has_heard: false,
+            is_starved: false,
         }
     }
 
@@ -96,6 +99,15 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Incoming> {
         loop {
+            if self.is_starved {
+                match ready!(self.poll_fill(io, cx)) {
+                    Ok(1..) if self.fragments.are_too_many => {
+                        return Poll::Ready(Incoming::Fault(DisconnectReason::Flood));
+                    }
+                    Ok(1..) => self.is_starved = false,
+                    Ok(0) | Err(_) => return Poll::Ready(Incoming::End),
+                }
+            }
             let mut tap = Tap { input: &self.buffer[self.start..self.end], output: control };
             let read = self.ws.read(&mut tap);
             self.start = self.end - tap.input.len();
@@ -108,12 +120,8 @@ impl Reader {
                 }
                 Ok(_) => Incoming::Control,
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    match ready!(self.poll_fill(io, cx)) {
-                        Ok(0) => Incoming::End,
-                        Ok(_) if self.fragments.are_too_many => Incoming::Fault(DisconnectReason::Flood),
-                        Ok(_) => continue,
-                        Err(_) => Incoming::End,
-                    }
+                    self.is_starved = true;
+                    continue;
                 }
                 Err(Error::Capacity(_)) => Incoming::Fault(DisconnectReason::TooLarge),
                 Err(Error::Utf8(_)) => Incoming::Fault(DisconnectReason::NotUtf8),

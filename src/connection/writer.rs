@@ -13,21 +13,21 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::closing::Ending;
-use crate::hub::{Member, count};
-use crate::outbox::{Backlog, Next, Part, TURN_BYTES, TURN_FRAMES};
+use crate::hub::Member;
+use crate::outbox::{Backlog, Item, Next, TURN_BYTES, TURN_FRAMES};
 use crate::rooms::Room;
 
 /// A peer that takes less than this in `writeTimeout` while data waits is stalled: one byte a
 /// second is no progress.
 const LEAST_PROGRESS: usize = 1024;
 
-/// A queue that grew beyond this many entries is given back when it is empty.
-const KEEP: usize = 32;
+/// A queue that grew beyond this many entries is given back when it is empty; what is smaller, with the next ping.
+const KEEP: usize = TURN_FRAMES;
 
 #[derive(Default)]
 pub(super) struct Writer {
     /// Taken from the outbox and from rooms with history; of the first, `offset` bytes are sent.
-    batch: VecDeque<Part>,
+    batch: VecDeque<Item>,
     offset: usize,
     /// Empty but while a batch is made: no allocation for each.
     ready: Vec<Arc<Room>>,
@@ -70,8 +70,7 @@ impl Writer {
             if self.batch.is_empty() && !self.is_leaving {
                 let all = mem::take(&mut self.sent_in_all);
                 if all.bytes > 0 {
-                    count(&member.counters.messages_out, all.messages as u64);
-                    count(&member.counters.bytes_out, all.bytes as u64);
+                    member.counters.wrote(all.messages, all.bytes);
                 }
                 let sent = mem::take(&mut self.sent);
                 match member.outbox.take(sent, &mut self.batch, &mut self.ready, cx.waker()) {
@@ -91,7 +90,7 @@ impl Writer {
                 if self.needs_flush && self.poll_flush(io, now, cx)?.is_pending() {
                     return Poll::Pending;
                 }
-                self.rest();
+                self.rest(false);
                 return Poll::Ready(Ok(Written::All));
             }
             match self.poll_once(io, cx) {
@@ -118,7 +117,7 @@ impl Writer {
             let batch = &mut self.batch;
             let has_more = self.ready[asked].pull(member, left, is_last, |bytes, messages| {
                 left = left.saturating_sub(bytes.len());
-                batch.push_back(Part { bytes, messages, is_queued: false });
+                batch.push_back(Item::pulled(bytes, messages));
             });
             if has_more {
                 self.ready.swap(more, asked);
@@ -155,6 +154,11 @@ impl Writer {
         }
     }
 
+    /// Whether there is something of our own to be sent.
+    pub(super) fn has_control(&self) -> bool {
+        !self.control.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.control.is_empty()
     }
@@ -170,11 +174,11 @@ impl Writer {
             }
         };
         let begun = usize::from(self.offset > 0);
-        self.batch.iter().take(begun).for_each(|part| add(&part.bytes[self.offset..]));
+        self.batch.iter().take(begun).for_each(|item| add(&item[self.offset..]));
         if !self.control.is_empty() {
             add(&self.control);
         }
-        self.batch.iter().skip(begun).for_each(|part| add(&part.bytes));
+        self.batch.iter().skip(begun).for_each(|item| add(item));
         let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..used]))?;
         if written == 0 {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
@@ -199,13 +203,13 @@ impl Writer {
     /// Takes what was written off the first frame. Returns what is left of it.
     fn advance_batch(&mut self, written: usize) -> usize {
         let Some(first) = self.batch.front() else { return written };
-        let (length, left) = (first.bytes.len(), first.bytes.len() - self.offset);
+        let (bytes, left) = (first.len(), first.len() - self.offset);
         if written < left {
             self.offset += written;
             return 0;
         }
-        let sent = Backlog { messages: first.messages, bytes: length };
-        if first.is_queued {
+        let sent = Backlog { messages: first.messages(), bytes };
+        if first.is_queued() {
             self.sent.add(sent);
         }
         self.sent_in_all.add(sent);
@@ -242,11 +246,13 @@ impl Writer {
         farewell.iter().for_each(|frame| self.control.extend_from_slice(frame));
     }
 
-    fn rest(&mut self) {
-        if self.batch.capacity() > KEEP {
+    /// Nothing waits: what has grown is given back, and with `all` what has not.
+    pub(super) fn rest(&mut self, all: bool) {
+        let keep = if all { 0 } else { KEEP };
+        if self.batch.is_empty() && self.batch.capacity() > keep {
             self.batch = VecDeque::new();
         }
-        if self.ready.capacity() > KEEP {
+        if self.ready.is_empty() && self.ready.capacity() > keep {
             self.ready = Vec::new();
         }
         if self.control.capacity() > 0 && self.control.is_empty() {

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use self::buried::{Letters, bury, dead, overtaken};
 use super::{AtLeastOnce, DeadLetter, GivenUp};
 use crate::config::{Config, OutboxLimits};
+use crate::encode::Scratch;
 use crate::hub::{Member, SocketId, count};
 use crate::outbox::{Backlog, Push};
 use crate::protocol::{Id, Outgoing, Place};
@@ -157,7 +158,7 @@ impl Kept {
     }
 
     /// As it is sent after so many tries.
-    pub(crate) fn frame(&self, member: &Member, again: u32) -> Bytes {
+    pub(crate) fn frame(&self, member: &Member, again: u32) -> Scratch {
         let (id, room) = (Id::Number(self.id), self.room.as_deref());
         let message = Outgoing::direct(&self.event, Some(&id), &self.data);
         member.encode(&Outgoing { room, seq: self.seq, again, ..message })
@@ -187,7 +188,7 @@ impl Open {
         self.window.saturating_sub(self.in_flight)
     }
 
-    fn send(&mut self, member: &Member, kept: &Arc<Kept>, frame: &Bytes, now: Instant) -> Push {
+    fn send(&mut self, member: &Member, kept: &Arc<Kept>, frame: &[u8], now: Instant) -> Push {
         let push = member.outbox.push(frame);
         if matches!(push, Push::Queued { .. }) {
             count(&member.counters.delivered, 1);
@@ -307,7 +308,7 @@ impl Deliveries {
     // ---- sending
 
     /// Sends a message by its `id`, or lets it wait until others are settled.
-    pub(crate) fn hand(&self, member: &Member, kept: &Arc<Kept>, frame: &Bytes, now: Instant) -> Handed {
+    pub(crate) fn hand(&self, member: &Member, kept: &Arc<Kept>, frame: &[u8], now: Instant) -> Handed {
         let handed = self.open(|open| {
             // Before the connection can have sent it, and under the lock: what it sets its timer by when it goes to sleep.
             self.expect(now + kept.policy.patience());
@@ -531,7 +532,7 @@ impl Deliveries {
     pub(crate) fn flush(&self, member: &Member, now: Instant) {
         self.with(|open| {
             for kept in std::mem::take(&mut open.waiting) {
-                member.outbox.push_reply(kept.frame(member, 0));
+                member.outbox.push_reply(&kept.frame(member, 0));
                 count(&member.counters.delivered, 1);
                 open.in_flight += 1;
                 open.kept.insert(kept.id, (kept.clone(), Attempt::first(kept.policy, now)));

@@ -523,7 +523,7 @@ impl Log {
         let outgoing = Outgoing { room: Some(&self.room), seq: Some(seq), ..outgoing };
         let before = memory.clone();
         self.translated += 1;
-        let frames = encode::frame(&*member.spoken.dialect, &outgoing, memory);
+        let frames = encode::frame(&*member.spoken.dialect, &outgoing, memory).to_bytes();
         self.translations[index].keep(seq, before, frames.clone(), memory.clone());
         frames
     }
@@ -538,7 +538,7 @@ impl Log {
 /// What members miss is told to each in its dialect.
 fn gap(room: &str, epoch: &str, member: &Member, from: Option<u64>, to: Option<u64>, reason: Missing) -> Bytes {
     count(&member.counters.gaps, 1);
-    member.tell("gap", None, &Gap { room, epoch, from, to, reason })
+    member.tell("gap", None, &Gap { room, epoch, from, to, reason }).to_bytes()
 }
 
 /// What a list of those that are left out takes.

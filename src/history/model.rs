@@ -78,7 +78,7 @@ fn subscribe(hub: &Hub, member: &Arc<Member>, start: &Start) -> u64 {
     assert!(futures::FutureExt::now_or_never(member.outbox.reserve()).unwrap());
     let (_, position) = hub.join(member, "r", Some(9), start).unwrap();
     let position = position.unwrap();
-    member.outbox.fill(member.tell("ack", None, &position.from));
+    member.outbox.fill(&member.tell("ack", None, &position.from));
     position.from
 }
 

@@ -98,9 +98,9 @@ impl Written {
         let direct = Outgoing::direct(event, None, &self.data);
         let snapshot = Outgoing { room: Some(room), seq: Some(seq), snapshot: true, ..direct };
         if member.spoken.place != 0 {
-            return member.encode(&snapshot);
+            return member.encode(&snapshot).to_bytes();
         }
-        self.frame.get_or_insert_with(|| member.encode(&snapshot)).clone()
+        self.frame.get_or_insert_with(|| member.encode(&snapshot).to_bytes()).clone()
     }
 }
 

@@ -8,16 +8,15 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use indexmap::IndexMap;
 
 use super::{Hub, Member, SocketId};
 use crate::acks;
 use crate::config::Overflow;
 use crate::delivery::{AtLeastOnce, Handed, Kept};
-use crate::encode;
-use crate::outbox::{Backlog, Push};
+use crate::encode::{self, Scratch};
+use crate::outbox::{Backlog, Offer, Push};
 use crate::protocol::{Id, Memory, Outgoing};
-use crate::rooms::{Memories, Room, RoomState};
+use crate::rooms::{Members, Memories, Room, RoomState};
 
 thread_local! {
     static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
@@ -72,9 +71,6 @@ struct Visited<'a> {
     /// Those of the patterns that match it. They are locked after it, so that it is in order for their members, too.
     wild: &'a [Arc<Room>],
 }
-
-/// Members of rooms, by id.
-type Members = IndexMap<SocketId, Arc<Member>>;
 
 impl Hub {
     /// Who is addressed, one time each, and through which room.
@@ -155,8 +151,8 @@ impl Hub {
     }
 
     /// The members of a room, and of the patterns that match it.
-    pub(super) fn members_of(&self, name: &str) -> HashSet<SocketId> {
-        let mut ids = HashSet::new();
+    pub(super) fn members_of(&self, name: &str) -> Ids {
+        let mut ids = Ids::default();
         self.visit(&[name], false, |Visited { room, wild, .. }| {
             ids.extend(room.iter().flat_map(|(_, state)| state.members.keys()));
             wild.iter().for_each(|pattern| ids.extend(pattern.lock().members.keys()));
@@ -166,8 +162,9 @@ impl Hub {
 
     fn seen<'a>(&self, audience: Audience<'a>) -> Seen<'a> {
         // Collected before, so that no two rooms are locked at once.
-        let excepted = audience.except_rooms.iter().flat_map(|name| self.members_of(name)).collect();
-        let seen = (audience.rooms.len() > 1).then(HashSet::new);
+        let rooms = audience.except_rooms;
+        let excepted = (!rooms.is_empty()).then(|| rooms.iter().flat_map(|name| self.members_of(name)).collect());
+        let seen = (audience.rooms.len() > 1).then(Ids::default);
         Seen { except: audience.except, excepted, seen }
     }
 
@@ -232,12 +229,13 @@ impl Put<'_, '_> {
         let now = kept.as_ref().map(|_| Instant::now());
         let id = kept.as_ref().map(|kept| Id::Number(kept.id));
         let packet = Outgoing { room, seq, ..Outgoing::direct(event, id.as_ref(), data) };
-        let mut encoded = Encoded::new(packet, memories);
-        for member in members.values() {
-            if self.seen.skips(member.id) || have.is_some_and(|have| have.contains_key(&member.id)) {
+        let mut encoded = Encoded::new(packet, members.len() > 1, memories);
+        for (id, member) in members {
+            if self.seen.skips(*id) || have.is_some_and(|have| have.contains_key(id)) {
                 continue;
             }
             let frame = encoded.of(member);
+            let frame = frame.offer();
             if frame.is_empty() {
                 // Its dialect has no such message.
                 continue;
@@ -245,7 +243,7 @@ impl Put<'_, '_> {
             if let (Some(kept), Some(now)) = (&kept, now)
                 && member.spoken.dialect.acknowledges()
             {
-                match member.deliveries.hand(member, kept, frame, now) {
+                match member.deliveries.hand(member, kept, &frame, now) {
                     Handed::Sent { backlog, waker } => self.put_before(backlog, waker),
                     Handed::Waits(waker) => {
                         self.delivered.members += 1;
@@ -285,60 +283,81 @@ impl Put<'_, '_> {
 /// A broadcast's frame for one room, encoded when the first member of a dialect is met.
 struct Encoded<'a> {
     packet: Outgoing<'a>,
+    /// Whether there is more than one member: else nothing is shared.
+    is_shared: bool,
     /// The frame of the dialect at place 0, which is JSON: the common case takes no list.
-    first: Option<Bytes>,
-    others: Vec<(usize, Bytes)>,
+    first: Option<Encoding>,
+    others: Vec<(usize, Encoding)>,
     memories: &'a mut Memories,
     count: u64,
 }
 
+enum Encoding {
+    Alone(Scratch),
+    Shared(Bytes),
+}
+
+impl Encoding {
+    fn offer(&self) -> Offer<'_> {
+        match self {
+            Encoding::Alone(frame) => Offer::Alone(frame),
+            Encoding::Shared(frame) => Offer::Shared(frame),
+        }
+    }
+}
+
 impl<'a> Encoded<'a> {
-    fn new(packet: Outgoing<'a>, memories: &'a mut Memories) -> Self {
-        Encoded { packet, first: None, others: Vec::new(), memories, count: 0 }
+    fn new(packet: Outgoing<'a>, is_shared: bool, memories: &'a mut Memories) -> Self {
+        Encoded { packet, is_shared, first: None, others: Vec::new(), memories, count: 0 }
     }
 
-    fn of(&mut self, member: &Member) -> &Bytes {
-        let Encoded { packet, first, others, memories, count } = self;
+    fn of(&mut self, member: &Member) -> &Encoding {
+        let Encoded { packet, is_shared, first, others, memories, count } = self;
+        let mut encode = |memory: &mut Memory| {
+            *count += 1;
+            let frame = encode::frame(&*member.spoken.dialect, packet, memory);
+            if *is_shared { Encoding::Shared(frame.to_bytes()) } else { Encoding::Alone(frame) }
+        };
         let place = member.spoken.place;
         if place == 0 {
-            return first.get_or_insert_with(|| {
-                *count += 1;
-                encode::frame(&*member.spoken.dialect, packet, &mut Memory::default())
-            });
+            return first.get_or_insert_with(|| encode(&mut Memory::default()));
         }
         let index = others.iter().position(|(known, _)| *known == place).unwrap_or_else(|| {
-            *count += 1;
-            let frame = encode::frame(&*member.spoken.dialect, packet, memories.of(place));
-            others.push((place, frame));
+            others.push((place, encode(memories.of(place))));
             others.len() - 1
         });
         &others[index].1
     }
 }
 
+/// Sockets by their ids, which nobody can choose.
+type Ids = HashSet<SocketId, foldhash::fast::RandomState>;
+
 /// Whom a broadcast leaves out, because it was told to or because they have it already.
 struct Seen<'a> {
     except: &'a [SocketId],
-    excepted: HashSet<SocketId>,
+    /// The members of rooms that are excepted.
+    excepted: Option<Ids>,
     /// Who has it, where they may be met more than once.
-    seen: Option<HashSet<SocketId>>,
+    seen: Option<Ids>,
 }
 
 impl Seen<'_> {
     /// Whether this member is left out; from now on it has it.
     fn skips(&mut self, id: SocketId) -> bool {
         self.except.contains(&id)
-            || self.excepted.contains(&id)
+            || self.excepted.as_ref().is_some_and(|excepted| excepted.contains(&id))
             || self.seen.as_mut().is_some_and(|seen| !seen.insert(id))
     }
 
     /// Those that it was told to leave out.
     fn excepted(&self) -> Cow<'_, [SocketId]> {
-        if self.excepted.is_empty() && self.except.len() < 2 {
+        if self.excepted.is_none() && self.except.len() < 2 {
             return Cow::Borrowed(self.except);
         }
         // Each of them once: they are counted.
-        self.except.iter().chain(&self.excepted).copied().collect::<HashSet<_>>().into_iter().collect()
+        let all = self.except.iter().chain(self.excepted.iter().flatten());
+        all.copied().collect::<Ids>().into_iter().collect()
     }
 }
 

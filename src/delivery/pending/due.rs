@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::{Attempt, LATER, Open, bury, overtaken};
 use crate::delivery::GivenUp;
 use crate::history::Logged;
@@ -97,7 +95,7 @@ impl Turn {
         is_next
     }
 
-    fn send(&mut self, member: &Member, frame: &Bytes, attempt: &mut Attempt, now: Instant) {
+    fn send(&mut self, member: &Member, frame: &[u8], attempt: &mut Attempt, now: Instant) {
         match member.outbox.push(frame) {
             Push::Queued { .. } => {
                 // The connection itself is at it: there is nobody to wake.

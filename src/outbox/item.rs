@@ -1,0 +1,119 @@
+//! What lies in an outbox.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+/// Frames are put together up to so many bytes: one thing to queue, to hand to the kernel and to free for many messages.
+const RUN: usize = 16 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is sent, or the connection ends before: an emit to this socket alone, or a broadcast that ends who has no room for it.
+    Kept,
+    /// The overflow policy may drop it.
+    Droppable,
+    /// An answer that the read loop makes itself.
+    Reply,
+    /// The place of a frame that is not known yet; nothing behind it is sent before it.
+    Reserved,
+    /// A frame that was put into such a place.
+    Filled,
+    /// From a room with history: it never lay in the queue.
+    Pulled,
+}
+
+/// A frame that is to be queued.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offer<'a> {
+    /// For this socket alone: copied.
+    Alone(&'a [u8]),
+    /// For many.
+    Shared(&'a Bytes),
+}
+
+impl Deref for Offer<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Offer::Alone(frame) => frame,
+            Offer::Shared(frame) => frame,
+        }
+    }
+}
+
+/// One frame or a run of them on their way to the peer.
+#[derive(Debug)]
+pub(crate) struct Item {
+    frames: Frames,
+    messages: u32,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug)]
+enum Frames {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Item {
+    pub(super) fn new(offer: Offer<'_>, kind: Kind) -> Item {
+        let frames = match offer {
+            Offer::Alone(frame) => Frames::Own(frame.to_vec()),
+            Offer::Shared(frame) => Frames::Shared(frame.clone()),
+        };
+        Item { frames, messages: 1, kind }
+    }
+
+    /// Messages from a room with history.
+    pub(crate) fn pulled(bytes: Bytes, messages: usize) -> Item {
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        Item { frames: Frames::Shared(bytes), messages, kind: Kind::Pulled }
+    }
+
+    /// Takes one more frame behind those that are in it, if it can.
+    pub(super) fn extend(&mut self, frame: &[u8], kind: Kind, most: usize) -> bool {
+        // Others are looked for one by one.
+        if self.kind != kind || !matches!(kind, Kind::Kept | Kind::Reply) || self.messages() >= most {
+            return false;
+        }
+        let Frames::Own(run) = &mut self.frames else { return false };
+        let length = run.len() + frame.len();
+        if length > RUN {
+            return false;
+        }
+        if length > run.capacity() {
+            // Never much more than is in it.
+            let capacity = length.max((run.capacity() * 2).min(RUN));
+            run.reserve_exact(capacity - run.len());
+        }
+        run.extend_from_slice(frame);
+        self.messages += 1;
+        true
+    }
+
+    /// Puts a frame into its place.
+    pub(super) fn fill(&mut self, frame: &[u8]) {
+        self.frames = Frames::Own(frame.to_vec());
+        self.kind = Kind::Filled;
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.messages as usize
+    }
+
+    /// Whether it was queued, and not pulled.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.kind != Kind::Pulled
+    }
+}
+
+impl Deref for Item {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match &self.frames {
+            Frames::Own(run) => run,
+            Frames::Shared(frame) => frame,
+        }
+    }
+}
