@@ -5,7 +5,7 @@ use eventwire::Socket;
 use serde_json::value::RawValue;
 
 use crate::peer::{Peer, Tally, block};
-use crate::rig::{Clock, Criterion, Rig, payload, server};
+use crate::rig::{Clock, Criterion, Rig, in_rounds, payload, server};
 
 pub(crate) fn all(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("acks");
@@ -23,15 +23,8 @@ pub(crate) fn all(criterion: &mut Criterion) {
     });
     for in_flight in [1, 8] {
         let block = block(&text, in_flight);
-        rig.bench(&mut group, &format!("the client asks, {in_flight} in flight"), move |peer, iterations| {
-            let block = block.clone();
-            async move {
-                let rounds = iterations.div_ceil(in_flight as u64);
-                let clock = Clock::start();
-                peer.rounds(&block, in_flight as u64, rounds).await;
-                clock.elapsed().mul_f64(iterations as f64 / (rounds * in_flight as u64) as f64)
-            }
-        });
+        let name = format!("the client asks, {in_flight} in flight");
+        rig.bench(&mut group, &name, move |peer, n| in_rounds(peer, block.clone(), in_flight as u64, n));
     }
 
     let asked = async {

@@ -1,8 +1,6 @@
 //! An event on its way to its handler: read, decoded, found, called. The next ones come when so many have been handled as were
 //! sent: that many are in flight.
 
-use std::sync::Arc;
-
 use criterion::Throughput;
 use eventwire::Socket;
 use serde::Deserialize;
@@ -10,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::task::yield_now;
 
 use crate::peer::{Peer, Tally, block};
-use crate::rig::{Clock, Criterion, Rig, payload, server};
+use crate::rig::{Criterion, Rig, in_rounds, payload, server};
 
 #[derive(Deserialize)]
 struct Message {
@@ -28,23 +26,14 @@ pub(crate) fn all(criterion: &mut Criterion) {
         ("refused for its payload", "number"),
         ("refused for its name", "unknown"),
     ] {
-        let data = payload(128 - 2 * usize::from(event == "struct"));
-        let data = if event == "struct" { format!(r#"{{"text":{data}}}"#) } else { data.to_string() };
+        let data = if event == "struct" { format!(r#"{{"text":{}}}"#, payload(117)) } else { payload(128).to_string() };
         let text = format!(r#"{{"event":"{event}","data":{data}}}"#);
         let refusal = matches!(event, "number" | "unknown");
         let mut rig = Rig::new(connect(text.clone(), refusal));
         for in_flight in [1, 32] {
             let block = block(&text, in_flight);
-            rig.bench(&mut group, &format!("{name}, {in_flight} in flight"), move |peer, iterations| {
-                let block = block.clone();
-                async move {
-                    let rounds = iterations.div_ceil(in_flight as u64);
-                    let clock = Clock::start();
-                    peer.rounds(&block, in_flight as u64, rounds).await;
-                    // As if so many had been asked for.
-                    clock.elapsed().mul_f64(iterations as f64 / (rounds * in_flight as u64) as f64)
-                }
-            });
+            let name = format!("{name}, {in_flight} in flight");
+            rig.bench(&mut group, &name, move |peer, n| in_rounds(peer, block.clone(), in_flight as u64, n));
         }
     }
     group.finish();
@@ -54,18 +43,17 @@ pub(crate) fn all(criterion: &mut Criterion) {
 async fn connect(text: String, refusal: bool) -> Peer {
     let io = server();
     let tally = Tally::new();
-    let counts = |tally: &Arc<Tally>| tally.clone();
-    let handled = counts(&tally);
+    let handled = tally.clone();
     io.on("ready", move |_: Socket, _: Box<RawValue>| {
         handled.add(1);
         async {}
     });
-    let handled = counts(&tally);
+    let handled = tally.clone();
     io.on("struct", move |_: Socket, message: Message| {
-        handled.add(u64::from(message.text.len() > 100));
+        handled.add(u64::from(message.text.len() == 115));
         async {}
     });
-    let handled = counts(&tally);
+    let handled = tally.clone();
     io.on("yields", move |_: Socket, _: Box<RawValue>| {
         let handled = handled.clone();
         async move {

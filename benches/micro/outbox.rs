@@ -38,7 +38,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
     let full = async {
         let (peer, socket) = Peer::connect(&server(), &Tally::new()).await;
         peer.stops_reading();
-        while socket.try_emit("message", &payload(128)).is_ok() {}
+        while socket.try_emit("message", payload(128)).is_ok() {}
         assert!(socket.is_connected() && socket.backlog().messages > 1000);
         socket
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Bencher, BenchmarkGroup};
 use eventwire::Io;
@@ -9,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::peer;
+use crate::peer::{self, Peer};
 
 pub(crate) type Criterion = criterion::Criterion<Cpu>;
 pub(crate) type Group<'a> = BenchmarkGroup<'a, Cpu>;
@@ -119,4 +120,14 @@ pub(crate) fn payload(bytes: usize) -> Box<RawValue> {
 pub(crate) fn bursts(iterations: u64, burst: u64) -> impl Iterator<Item = u64> {
     let rest = Some(iterations % burst).filter(|rest| *rest > 0);
     std::iter::repeat_n(burst, (iterations / burst) as usize).chain(rest)
+}
+
+/// A block of so many messages, again and again, each time once all of the last are answered or handled. Returns what so many
+/// iterations, as messages, have taken.
+pub(crate) async fn in_rounds(peer: Peer, block: Bytes, in_flight: u64, iterations: u64) -> Duration {
+    let rounds = iterations.div_ceil(in_flight);
+    let clock = Clock::start();
+    peer.rounds(&block, in_flight, rounds).await;
+    // The last block is a whole one, too.
+    clock.elapsed().mul_f64(iterations as f64 / (rounds * in_flight) as f64)
 }
