@@ -37,10 +37,10 @@ const WAITING: f64 = 7.1;
 /// A broadcast to a room, as such.
 const BROADCAST: f64 = 2.1;
 /// And for each member to whom it is delivered.
-const DELIVERY: f64 = 0.01;
+const DELIVERY: f64 = 0.001;
 /// The same in a room with history.
 const LOGGED_BROADCAST: f64 = 0.15;
-const LOGGED_DELIVERY: f64 = 0.01;
+const LOGGED_DELIVERY: f64 = 0.001;
 
 const MESSAGES: u64 = 1000;
 const BROADCASTS: u64 = 100;
@@ -62,7 +62,7 @@ fn since(before: &HeapStats) -> (u64, u64) {
 /// Tells a count, and that it is in bounds.
 fn check(what: &str, (blocks, bytes): (u64, u64), messages: u64, bound: f64) {
     let (blocks, bytes) = (blocks as f64 / messages as f64, bytes as f64 / messages as f64);
-    println!("{what:36} {blocks:10.3} allocations, at most {bound:.2} {bytes:10.0} bytes");
+    println!("{what:36} {blocks:10.3} allocations, at most {bound:.3} {bytes:10.0} bytes");
     dhat::assert!(blocks <= bound, "{what}: {blocks} allocations, at most {bound} are expected");
 }
 
@@ -155,7 +155,9 @@ async fn all() {
 /// One test for all: the allocator is the program's.
 #[test]
 fn a_message_costs_no_more_allocations_than_it_did() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // Time stands still as long as there is something to do: what the server does every few seconds is not a message's. What is
+    // waited for in vain makes it jump.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         // In a task, so that it is woken as the server's are.
         tokio::time::timeout(Duration::from_secs(120), tokio::spawn(all())).await.unwrap().unwrap();
