@@ -4,12 +4,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 
 use crate::table::{Question, Series};
 
-const SIZE: (u32, u32) = (760, 500);
+const SIZE: (u32, u32) = (860, 480);
+/// What the names of the curves take, beside them.
+const LEGEND: u32 = 200;
 const FONT: &str = "Helvetica, Arial, sans-serif";
 const INK: RGBColor = RGBColor(31, 41, 55);
 const FAINT: RGBColor = RGBColor(107, 114, 128);
@@ -56,14 +59,15 @@ fn draw(area: &Area<'_>, question: &Question) {
         head.draw(&Text::new(note.as_str(), (24, 42 + 15 * line as i32), text(12).color(&FAINT))).unwrap();
     }
 
-    let (across, up) = (range(question, |point| point.0, 1.0), range(question, |point| point.1, 100.0));
+    let (across, up) = (across(question), up(question));
+    let (body, legend) = body.split_horizontally(SIZE.0 - LEGEND);
     let mut chart = ChartBuilder::on(&body)
         .margin(14)
-        .margin_right(28)
         .x_label_area_size(46)
         .y_label_area_size(76)
-        .build_cartesian_2d(across.clone().log_scale(), up.clone().log_scale())
+        .build_cartesian_2d(across.clone().log_scale().with_key_points(question.numbers()), up.clone().log_scale())
         .unwrap();
+    let is_size = question.x.starts_with("bytes");
     chart
         .configure_mesh()
         .bold_line_style(GRID)
@@ -73,56 +77,50 @@ fn draw(area: &Area<'_>, question: &Question) {
         .y_desc(question.y.as_str())
         .axis_desc_style(text(13).color(&INK))
         .label_style(text(12).color(&FAINT))
-        .x_label_formatter(&|number| {
-            if question.x.starts_with("bytes") { bytes(*number) } else { crate::kit::grouped(*number) }
-        })
+        .x_label_formatter(&|number| if is_size { bytes(*number) } else { crate::kit::grouped(*number) })
         .y_label_formatter(&|cost| time(*cost))
         .draw()
         .unwrap();
 
-    let first = question.series[0].points[0];
-    chart
-        .draw_series(DashedLineSeries::new(linear(first, &across, &up), 5, 4, FAINT.stroke_width(1)))
-        .unwrap()
-        .label("linear")
-        .legend(|(x, y)| plotters::element::DashedPathElement::new([(x, y), (x + 20, y)], 5, 4, FAINT.stroke_width(1)));
-    for (Series { name, points }, colour) in question.series.iter().zip(COLOURS.into_iter().cycle()) {
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))
-            .unwrap()
-            .label(name.as_str())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+    let dashed = FAINT.stroke_width(1);
+    chart.draw_series(DashedLineSeries::new(linear(question, &across, &up), 5, 4, dashed)).unwrap();
+    legend.draw(&DashedPathElement::new([(8, 22), (30, 22)], 5, 4, dashed)).unwrap();
+    legend.draw(&Text::new("linear", (38, 16), text(12).color(&FAINT))).unwrap();
+    for (index, Series { name, points }) in question.series.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2))).unwrap();
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, colour.filled()))).unwrap();
+        let y = 22 * (index as i32 + 2);
+        legend.draw(&PathElement::new([(8, y), (30, y)], colour.stroke_width(2))).unwrap();
+        legend.draw(&Circle::new((19, y), 4, colour.filled())).unwrap();
+        legend.draw(&Text::new(name.as_str(), (38, y - 6), text(12).color(&INK))).unwrap();
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(12)
-        .legend_area_size(26)
-        .background_style(WHITE.mix(0.9))
-        .border_style(GRID)
-        .label_font(text(12).color(&INK))
-        .draw()
-        .unwrap();
 }
 
-/// From one power of ten to another, at least so many times: a small change is not to look like a large one.
-fn range(question: &Question, of: impl Fn(&(f64, f64)) -> f64, least: f64) -> Range<f64> {
+fn ends(question: &Question, of: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
     let values = || question.series.iter().flat_map(|series| &series.points).map(&of);
-    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
-    if least <= 1.0 {
-        // With a little air, so that no point lies on an axis.
-        return low / 1.3..high * 1.3;
-    }
-    let low = 10_f64.powf(low.log10().floor());
-    low..(10_f64.powf(high.log10().ceil())).max(low * least)
+    (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max))
 }
 
-/// The line through a point along which a cost grows as its number does, as far as it is in the picture.
-fn linear((x, y): (f64, f64), across: &Range<f64>, up: &Range<f64>) -> Vec<(f64, f64)> {
+/// With a little air, so that no point lies on an axis.
+fn across(question: &Question) -> Range<f64> {
+    let (low, high) = ends(question, |point| point.0);
+    low / 1.3..high * 1.3
+}
+
+/// From one power of ten to another, at least two of them: a small change is not to look like a large one.
+fn up(question: &Question) -> Range<f64> {
+    let (low, high) = ends(question, |point| point.1);
+    let low = low.log10().floor();
+    10_f64.powf(low)..10_f64.powf(high.log10().ceil().max(low + 2.0))
+}
+
+/// Along what a cost would grow as its number does, from the lowest that there is at first.
+fn linear(question: &Question, across: &Range<f64>, up: &Range<f64>) -> Vec<(f64, f64)> {
+    let firsts = question.series.iter().map(|series| series.points[0]);
+    let (x, y) = firsts.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     let end = across.end.min(x * up.end / y);
-    let steps = 200;
-    (0..=steps).map(|step| x * (end / x).powf(f64::from(step) / f64::from(steps))).map(|at| (at, at / x * y)).collect()
+    vec![(x, y), (end, end / x * y)]
 }
 
 fn wrapped(text: &str, most: usize) -> Vec<String> {
@@ -149,9 +147,9 @@ fn time(nanoseconds: f64) -> String {
 }
 
 fn bytes(number: f64) -> String {
-    match number.round() {
-        number @ ..1_000.0 => format!("{number} B"),
-        number @ ..1_000_000.0 => format!("{} kB", number / 1e3),
-        number => format!("{} MB", number / 1e6),
+    match number {
+        ..1024.0 => format!("{number} B"),
+        ..1_048_576.0 => format!("{} KiB", number / 1024.0),
+        _ => format!("{} MiB", number / 1_048_576.0),
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Nanoseconds of CPU of the server's only thread, kernel included. Each figure is the median of some rounds. Tables go to standard
-//! output, all figures to `growth.csv` in the folder `target`, a picture of each question to `benches/growth/`. `draw` measures
+//! output, all figures to `growth.json` in the folder `target`, a picture of each question to `benches/growth/`. `draw` measures
 //! nothing: it draws the pictures again from the figures that are there.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 

@@ -44,9 +44,9 @@ pub fn measure() -> Vec<Question> {
     println!(
         "the machine's other work is in it), and how long the worker is away at a time (its CPU time, in turns)\n"
     );
-    println!("{:36}{:^30}{:^30}{:>10}", "", "echo, microseconds", "turn, microseconds of CPU", "");
-    let heads = ["p50", "p99", "max", "p50", "p99", "max", "cycles/s"];
-    println!("{:36}{}", "beside it", heads.map(|head| format!("{head:>10}")).concat());
+    println!("{:34}{:>36}{:>36}", "", "echo, microseconds", "turn, microseconds of CPU");
+    let heads = ["p50", "p99", "p99.9", "max", "p50", "p99", "p99.9", "max", "cycles/s"];
+    println!("{:34}{}", "beside it", heads.map(|head| format!("{head:>9}")).concat());
     let all = [
         ("nothing", Beside::Nothing),
         ("join() and leave() at a stretch", Beside::JoinAndLeave),
@@ -61,9 +61,9 @@ pub fn measure() -> Vec<Question> {
         with(beside, &cycles, |server| turns = self::turns(server));
         let figures = [&mut echoes, &mut turns].map(|values| {
             values.sort_by(f64::total_cmp);
-            [50.0, 99.0, 100.0].map(|percent| format!("{:>10.1}", percentile(values, percent))).concat()
+            [50.0, 99.0, 99.9, 100.0].map(|percent| format!("{:>9.1}", percentile(values, percent))).concat()
         });
-        println!("{name:36}{}{rate:>10.0}", figures.concat());
+        println!("{name:34}{}{rate:>9.0}", figures.concat());
     }
     println!();
     Vec::new()

@@ -4,9 +4,12 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::kit::grouped;
 
 /// One question: how some costs grow with one number.
+#[derive(Serialize, Deserialize)]
 pub struct Question {
     /// That of its picture.
     pub name: String,
@@ -20,6 +23,7 @@ pub struct Question {
     pub series: Vec<Series>,
 }
 
+#[derive(Serialize, Deserialize)]
 pub struct Series {
     pub name: String,
     pub points: Vec<(f64, f64)>,
@@ -41,7 +45,7 @@ impl Question {
     }
 
     /// All numbers for which there is a cost.
-    fn numbers(&self) -> Vec<f64> {
+    pub fn numbers(&self) -> Vec<f64> {
         let mut numbers: Vec<f64> = self.series.iter().flat_map(|series| &series.points).map(|(x, _)| *x).collect();
         numbers.sort_by(f64::total_cmp);
         numbers.dedup();
@@ -88,40 +92,17 @@ impl fmt::Display for Question {
     }
 }
 
-/// `growth.csv` in the folder `target`, or what stands in its place.
+/// `growth.json` in the folder `target`, or what stands in its place.
 fn file() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("growth.csv")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("growth.json")
 }
 
-const HEAD: &str = "name,title,note,x,y,series,number,nanoseconds";
-
-/// All figures, a line each. What they are called holds semicolons, but no commas.
 pub fn write(questions: &[Question]) {
-    let mut text = format!("{HEAD}\n");
-    for Question { name, title, note, x, y, series } in questions {
-        for series in series {
-            for (number, cost) in &series.points {
-                let words = [name, title, note, x, y, &series.name].map(|word| word.replace(',', ";"));
-                text.push_str(&format!("{},{number},{cost:.3}\n", words.join(",")));
-            }
-        }
-    }
-    fs::create_dir_all(file().parent().unwrap()).unwrap();
-    fs::write(file(), text).unwrap();
+    fs::write(file(), serde_json::to_string_pretty(questions).unwrap()).unwrap();
     println!("all figures: {}", file().display());
 }
 
 /// Those of earlier runs.
 pub fn read() -> Vec<Question> {
-    let text = fs::read_to_string(file()).unwrap_or_default();
-    let mut questions: Vec<Question> = Vec::new();
-    for line in text.lines().filter(|line| *line != HEAD) {
-        let [name, title, note, x, y, series, number, cost] = line.split(',').collect::<Vec<_>>()[..] else { continue };
-        if questions.iter().all(|known| known.name != name) {
-            questions.push(Question::new(name, title, note, (x, y)));
-        }
-        let question = questions.iter_mut().find(|known| known.name == name).unwrap();
-        question.add(series, number.parse().unwrap(), cost.parse().unwrap());
-    }
-    questions
+    fs::read(file()).map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default()
 }
