@@ -55,7 +55,7 @@ fn draw(area: &Area<'_>, question: &Question) {
     let text = |size: i32| (FONT, size).into_font();
     let title = text(20).style(FontStyle::Bold).color(&INK);
     head.draw(&Text::new(question.title.as_str(), (24, 16), title)).unwrap();
-    for (line, note) in wrapped(&question.note, 112).iter().enumerate() {
+    for (line, note) in wrapped(&question.note, 136).iter().enumerate() {
         head.draw(&Text::new(note.as_str(), (24, 42 + 15 * line as i32), text(12).color(&FAINT))).unwrap();
     }
 

@@ -18,7 +18,7 @@ const IN_FLIGHT: usize = 32;
 pub fn measure() -> Vec<Question> {
     let note = "over TCP, with its acknowledgement and 32 in flight; each listener decodes a number and adds it";
     let title = "An event, by its listeners";
-    let mut question = Question::new("listeners", title, note, ("listeners", "ns of CPU an event"));
+    let mut question = Question::new("listeners", title, note, ("listeners", "CPU an event"));
     for listeners in [1, 2, 5, 10, 50] {
         for (series, is_of_io) in [("of the Io", true), ("of the socket", false)] {
             let cost = cost(listeners, is_of_io);

@@ -23,7 +23,7 @@ const MOST_OVER_TCP: usize = 1_000;
 pub fn measure() -> Vec<Question> {
     let note = "broadcasts of 128 bytes; in memory: members take all at once and there is no kernel";
     let title = "A delivery, by the members of the room";
-    let mut question = Question::new("members", title, note, ("members", "ns of CPU a delivery"));
+    let mut question = Question::new("members", title, note, ("members", "CPU a delivery"));
     for members in [1, 10, 100, 1_000, 10_000] {
         let x = members as f64;
         question.add("one at a time, in memory", x, in_memory(members, 1));

@@ -20,7 +20,7 @@ const EMITS: usize = 20_000;
 pub fn measure() -> Vec<Question> {
     let note = "in memory; 10,000 rooms, each with one other member; an emit of 128 bytes reaches two members";
     let title = "Join, emit, leave and disconnect, by the rooms of one socket";
-    let mut question = Question::new("memberships", title, note, ("rooms of one socket", "ns of CPU an operation"));
+    let mut question = Question::new("memberships", title, note, ("rooms of one socket", "CPU an operation"));
     for rooms in [1, 10, 100, 1_000] {
         let [join, emit, leave, disconnect] = costs(rooms);
         let x = rooms as f64;

@@ -21,7 +21,7 @@ const EMITS: usize = 50_000;
 pub fn measure() -> Vec<Question> {
     let note = "in memory; each room has one of 1,000 (or of 10) sockets; emits of 128 bytes go to rooms in no order, one at a time";
     let title = "An emit, a join and a leave, by the number of rooms";
-    let mut question = Question::new("rooms", title, note, ("rooms", "ns of CPU an operation"));
+    let mut question = Question::new("rooms", title, note, ("rooms", "CPU an operation"));
     for rooms in [1, 10, 100, 1_000, 10_000, 100_000] {
         let [emit, join, leave] = costs(rooms, SOCKETS);
         let [emit_of_few, ..] = costs(rooms, FEW);

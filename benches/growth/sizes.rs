@@ -20,14 +20,9 @@ const MIB: usize = 1024 * KIB;
 
 pub fn measure() -> Vec<Question> {
     let note = "a string is echoed as the answer to a request (TCP; one in flight) and delivered to a room of 10";
-    let mut messages =
-        Question::new("sizes", "A message, by its size", note, ("bytes of payload", "ns of CPU a message"));
-    let mut bytes = Question::new(
-        "sizes_by_byte",
-        "A byte, by the size of its message",
-        note,
-        ("bytes of payload", "ns of CPU a byte"),
-    );
+    let mut messages = Question::new("sizes", "A message, by its size", note, ("bytes of payload", "CPU a message"));
+    let mut bytes =
+        Question::new("sizes_by_byte", "A byte, by the size of its message", note, ("bytes of payload", "CPU a byte"));
     for size in [16, 256, 4 * KIB, 64 * KIB, MIB] {
         let costs = [
             ("echo, over TCP", echo(size)),

@@ -163,8 +163,10 @@ fn echoes(server: &Server) -> Vec<f64> {
 /// socket would wait for, and what the machine does beside is not in it.
 fn turns(server: &Server) -> Vec<f64> {
     server.run(async {
+        // Room for all, so that it is not moved meanwhile: that would be the longest turn.
+        let mut turns = Vec::with_capacity(WATCHED as usize / 256);
         let begun = thread_cpu();
-        let (mut turns, mut before) = (Vec::new(), begun);
+        let mut before = begun;
         while before < begun + WATCHED {
             yield_now().await;
             let now = thread_cpu();

@@ -18,7 +18,7 @@ pub struct Question {
     pub note: String,
     /// What grows.
     pub x: String,
-    /// What each cost is, in nanoseconds.
+    /// What each cost is of, in nanoseconds.
     pub y: String,
     pub series: Vec<Series>,
 }
@@ -66,7 +66,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         writeln!(f, "{}", "=".repeat(self.title.len()))?;
-        writeln!(f, "{}; {}\n", self.y, self.note)?;
+        writeln!(f, "ns of {}; {}\n", self.y, self.note)?;
         let widths: Vec<usize> = self.series.iter().map(|series| series.name.len().max(12) + 2).collect();
         let first = self.x.len().max(12);
         write!(f, "{:>first$}", self.x)?;

@@ -24,7 +24,9 @@ impl Server {
     pub fn start(config: Config, register: impl FnOnce(&Io) + Send + 'static) -> Server {
         let (sender, started) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
+        // Named, for who looks on with `perf`.
+        let thread = std::thread::Builder::new().name("server".into());
+        let thread = thread.spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let io = Io::builder().config(config).build().unwrap();
@@ -37,6 +39,7 @@ impl Server {
                 let _ = stopped.await;
             });
         });
+        let thread = thread.unwrap();
         let (io, address, runtime) = started.recv().unwrap();
         Server { io, address, runtime, stop: Some(stop), thread: Some(thread) }
     }

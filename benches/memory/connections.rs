@@ -7,8 +7,9 @@ use crate::{head, mib};
 
 /// Connections before the start is taken: what is made once, with the first, is none of theirs.
 const WARM: usize = 20;
-/// How often all come and go. What is left after the first time is memory to be used again, if the next takes no more.
-const TIMES: usize = 3;
+/// How often all come and go. What is left after each time is memory to be used again, if it grows no more in the end: the system's
+/// allocator has an arena for each worker, and which of them a connection is in is chance.
+const TIMES: usize = 5;
 const KIB: f64 = 1024.0;
 
 pub fn measure(connections: usize) {
@@ -22,16 +23,26 @@ pub fn measure(connections: usize) {
     println!();
 
     head("The same after all have closed, and come again: MiB of the server");
-    println!("the system's allocator keeps what it cannot give back: heap is what is in use\n");
-    let heads = ["time", "start", "connected", "closed", "start", "connected", "closed", "above start"];
-    println!("{:22}{:>11}{:^33}{:^33}{:>11}", "", "", "resident", "heap", "resident");
-    println!("{:22}{}", "handlers", heads.map(|head| format!("{head:>11}")).concat());
-    for (name, times) in left {
-        for (time, Cycle { start, connected, closed }) in times.into_iter().enumerate() {
-            let all = [start.0, connected.0, closed.0, start.1, connected.1, closed.1]
-                .map(|bytes| format!("{:>11}", mib(bytes)));
-            let above = (closed.0 as f64 / start.0 as f64 - 1.0) * 100.0;
-            println!("{name:22}{:>11}{}{above:>9.0} %", time + 1, all.concat());
+    println!(
+        "heap: what is in use; trimmed: what is resident when the allocator has been told to give back what it has free\n"
+    );
+    let heads = ["time", "start", "connected", "closed", "start", "connected", "closed", "trimmed", "above start"];
+    println!("{:18}{:>9}{:^33}{:^33}{:>22}", "", "", "resident", "heap", "resident");
+    println!(
+        "{:18}{:>9}{}",
+        "handlers",
+        heads[0],
+        heads[1..].iter().map(|head| format!("{head:>11}")).collect::<String>()
+    );
+    for (name, (times, trimmed)) in left {
+        let last = times.len();
+        for (time, Cycle { start, connected, closed }) in (1..).zip(times) {
+            let all = [start.0, connected.0, closed.0, start.1, connected.1, closed.1];
+            print!("{name:18}{time:>9}{}", all.map(|bytes| format!("{:>11}", mib(bytes))).concat());
+            if let (true, Some(trimmed)) = (time == last, trimmed) {
+                print!("{:>11}{:>9.0} %", mib(trimmed), (trimmed as f64 / start.0 as f64 - 1.0) * 100.0);
+            }
+            println!();
         }
     }
     println!();
@@ -44,7 +55,7 @@ struct Cycle {
     closed: (u64, u64),
 }
 
-fn one(name: &str, kind: &str, goal: f64, connections: usize) -> Vec<Cycle> {
+fn one(name: &str, kind: &str, goal: f64, connections: usize) -> (Vec<Cycle>, Option<u64>) {
     let mut server = Served::start(kind);
     cycle(&mut server, WARM, |_| {});
     let start = now(&mut server);
@@ -60,7 +71,7 @@ fn one(name: &str, kind: &str, goal: f64, connections: usize) -> Vec<Cycle> {
     let figures: String = each[..4].iter().map(|bytes| format!("{:>11}", grouped(*bytes))).collect();
     let verdict = if each[2] <= goal { "met" } else { "missed" };
     println!("{name:22}{figures}{:>11}{verdict:>11}", grouped(goal));
-    times
+    (times, server.trim().then(|| server.settled()))
 }
 
 fn now(server: &mut Served) -> (u64, u64) {

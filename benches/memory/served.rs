@@ -142,6 +142,16 @@ impl Served {
         system::most_resident(self.process.id())
     }
 
+    /// Has its allocator give back what it has free, by the debugger: no safe function does. Returns whether there is one.
+    pub fn trim(&self) -> bool {
+        let process = self.process.id().to_string();
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-p", &process, "-batch", "-ex", "call (int)malloc_trim(0)"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        gdb.status().is_ok_and(|status| status.success())
+    }
+
     /// What is resident once that stands still for half a second.
     pub fn settled(&self) -> u64 {
         let (mut before, mut quiet) = (self.resident(), 0);
