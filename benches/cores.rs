@@ -20,7 +20,7 @@ use eventwire::{Io, Pace, Socket};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::kit::client::{Crowd, until};
+use crate::kit::client::{Crowd, size, until};
 use crate::kit::{grouped, median, payload, sink, system};
 
 const MEMBERS: usize = 100;
@@ -124,61 +124,35 @@ fn in_memory(workers: usize, rooms: usize, time: Duration) -> Measured {
     let runtime = runtime(workers);
     let io = Io::new();
     let own = io.clone();
-    let (counts, bytes) = runtime
-        .block_on(runtime.spawn(async move {
-            // A count of each member's own: one of all would be what they wait for.
-            let mut counts = Vec::new();
-            for number in 0..rooms {
-                for _ in 0..MEMBERS {
-                    let taken = Arc::new(AtomicU64::new(0));
-                    let (socket, _) = sink::member(&own, &taken).await;
-                    socket.join(room(number)).await.unwrap();
-                    counts.push(taken);
-                }
-            }
-            settled(&counts).await;
-            let before = sum(&counts);
-            own.to(&room(0)).emit("news", payload()).await.unwrap();
-            settled(&counts).await;
-            let bytes = (sum(&counts) - before) / MEMBERS as u64;
-            (counts, bytes)
-        }))
-        .unwrap();
+    let members = async move {
+        for member in 0..rooms * MEMBERS {
+            // A count of each one's own: one of all would be what they wait for.
+            let (socket, _) = sink::member(&own, &Arc::default()).await;
+            socket.join(room(member % rooms)).await.unwrap();
+        }
+    };
+    runtime.block_on(runtime.spawn(members)).unwrap();
     let is_over = Arc::new(AtomicBool::new(false));
     let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|number| runtime.spawn(publish(io.clone(), room(number % rooms), is_over.clone())))
         .collect();
     // Queues and caches fill before it counts.
     std::thread::sleep(time / 10);
-    let (begun, before, (cpu, waits)) = (Instant::now(), sum(&counts), system::threads(NAME));
+    let now = || (Instant::now(), io.stats().messages_out, system::threads(NAME));
+    let (begun, before, (cpu, waits)) = now();
     std::thread::sleep(time);
-    let (elapsed, after, (cpu_after, waits_after)) = (begun.elapsed(), sum(&counts), system::threads(NAME));
+    let (ended, after, (cpu_after, waits_after)) = now();
     is_over.store(true, Ordering::Relaxed);
     for publisher in publishers {
         runtime.block_on(publisher).unwrap();
     }
     assert_eq!(io.stats().dropped, 0, "each message was delivered");
-    let deliveries = (after - before) as f64 / bytes as f64;
+    let deliveries = (after - before) as f64;
     runtime.shutdown_background();
     Measured {
-        rate: deliveries / elapsed.as_secs_f64(),
+        rate: deliveries / (ended - begun).as_secs_f64(),
         cpu: (cpu_after - cpu) as f64 / deliveries,
         waits: (waits_after - waits) as f64 / deliveries * 1_000.0,
-    }
-}
-
-fn sum(counts: &[Arc<AtomicU64>]) -> u64 {
-    counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-}
-
-/// Waits until nothing more is written, for a twentieth of a second.
-async fn settled(counts: &[Arc<AtomicU64>]) {
-    let (mut before, mut quiet) = (sum(counts), 0);
-    while quiet < 10 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let now = sum(counts);
-        quiet = if now == before { quiet + 1 } else { 0 };
-        before = now;
     }
 }
 
@@ -197,12 +171,19 @@ fn over_tcp(workers: usize, rooms: usize, time: Duration) -> f64 {
     runtime.spawn(async move { server.serve(listener).await });
     let crowd = Crowd::connect(address, MEMBERS * rooms);
     until("all are there", || (0..rooms).all(|number| io.room_len(&room(number)) == MEMBERS));
-    let before = crowd.settled();
-    runtime.block_on(async { io.to(&room(0)).emit("news", payload()).await.unwrap() });
-    let bytes = (crowd.settled() - before) / MEMBERS as u64;
+    // To each of them, by its room.
+    let bytes = size(&io, MEMBERS * rooms, || {
+        runtime.block_on(async {
+            for number in 0..rooms {
+                io.to(&room(number)).emit("news", payload()).await.unwrap();
+            }
+        });
+    });
+    let before = bytes * (MEMBERS * rooms) as u64;
+    crowd.until(before);
 
     let times = (time.as_secs_f64() * (RATE / AT_ONCE) as f64) as usize;
-    let (before, (cpu, _)) = (crowd.taken(), system::threads(NAME));
+    let (cpu, _) = system::threads(NAME);
     for number in 0..PUBLISHERS {
         let io = io.clone();
         runtime.spawn(async move {

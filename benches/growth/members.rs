@@ -7,7 +7,7 @@ use std::time::Duration;
 use eventwire::{Config, Io, Socket};
 
 use crate::ROUNDS;
-use crate::kit::client::{Crowd, until};
+use crate::kit::client::{Crowd, size, until};
 use crate::kit::server::Server;
 use crate::kit::system::thread_cpu;
 use crate::kit::{median, payload, sink};
@@ -81,16 +81,16 @@ fn over_tcp(members: usize) -> f64 {
     });
     let crowd = Crowd::connect(server.address, members);
     until("all are there", || server.io.room_len(ROOM) == members);
-    let before = crowd.settled();
     let (io, data) = (server.io.clone(), payload());
-    server.run(async move { emit(&io, 1, &data).await });
-    let bytes = crowd.settled() - before;
+    let bytes = members as u64 * size(&server.io, members, || server.run(async move { emit(&io, 1, &data).await }));
+    let mut target = bytes;
+    crowd.until(target);
     let emits = emits(members, AT_ONCE);
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let (io, data, taken) = (server.io.clone(), payload(), crowd.taken.clone());
-        let begin = crowd.taken();
-        let target = begin + bytes * emits as u64;
+        let begin = target;
+        target += bytes * emits as u64;
         let before = server.cpu();
         server.run(async move {
             for sent in 1..=emits / AT_ONCE {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use eventwire::{Config, Io, Socket};
 
 use crate::ROUNDS;
-use crate::kit::client::{Client, Crowd, text_frame, until};
+use crate::kit::client::{self, Client, Crowd, text_frame, until};
 use crate::kit::server::Server;
 use crate::kit::system::thread_cpu;
 use crate::kit::{median, sink};
@@ -72,8 +72,8 @@ fn echo(size: usize) -> f64 {
     median(rounds.collect())
 }
 
-async fn emit(io: &Io, data: &str) {
-    for _ in 0..AT_ONCE {
+async fn emit(io: &Io, times: usize, data: &str) {
+    for _ in 0..times {
         io.to(ROOM).emit("news", data).await.unwrap();
     }
 }
@@ -85,25 +85,27 @@ fn delivery_over_tcp(size: usize) -> f64 {
     let crowd = Crowd::connect(server.address, MEMBERS);
     until("all are there", || server.io.room_len(ROOM) == MEMBERS);
     let data: Arc<str> = "x".repeat(size).into();
-    let before = crowd.settled();
     let (io, own) = (server.io.clone(), data.clone());
-    server.run(async move { emit(&io, &own).await });
-    let bytes = crowd.settled() - before;
+    let bytes =
+        MEMBERS as u64 * client::size(&server.io, MEMBERS, || server.run(async move { emit(&io, 1, &own).await }));
+    let mut target = bytes;
+    crowd.until(target);
     let bursts = (count(size) / AT_ONCE) as u64;
     let rounds = (0..ROUNDS).map(|_| {
         let (io, data, taken) = (server.io.clone(), data.clone(), crowd.taken.clone());
-        let begin = crowd.taken();
+        let begin = target;
+        target += bursts * AT_ONCE as u64 * bytes;
         let before = server.cpu();
         server.run(async move {
             for sent in 1..=bursts {
-                emit(&io, &data).await;
+                emit(&io, AT_ONCE, &data).await;
                 sink::turn().await;
-                while begin + sent.saturating_sub(4) * bytes > taken.load(Ordering::Relaxed) {
+                while begin + sent.saturating_sub(4) * AT_ONCE as u64 * bytes > taken.load(Ordering::Relaxed) {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
         });
-        crowd.until(begin + bursts * bytes);
+        crowd.until(target);
         (server.cpu() - before) as f64 / (bursts as usize * AT_ONCE * MEMBERS) as f64
     });
     median(rounds.collect())
@@ -118,7 +120,7 @@ fn delivery_in_memory(size: usize) -> f64 {
             socket.join(ROOM).await.unwrap();
         }
         let before = taken.load(Ordering::Relaxed);
-        emit(&io, &data).await;
+        emit(&io, AT_ONCE, &data).await;
         sink::settled(&taken).await;
         let bytes = taken.load(Ordering::Relaxed) - before;
         let bursts = count(size) / AT_ONCE;
@@ -127,7 +129,7 @@ fn delivery_in_memory(size: usize) -> f64 {
             let mut target = taken.load(Ordering::Relaxed);
             let before = thread_cpu();
             for _ in 0..bursts {
-                emit(&io, &data).await;
+                emit(&io, AT_ONCE, &data).await;
                 target += bytes;
                 sink::until("all is delivered", || taken.load(Ordering::Relaxed) >= target).await;
             }

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use eventwire::Io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -86,7 +87,7 @@ pub fn text_frame(text: &str) -> Vec<u8> {
 
 /// Clients that read, all in one thread.
 pub struct Crowd {
-    /// Bytes that they have read.
+    /// Bytes that they have read, after the first frame of each.
     pub taken: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -104,6 +105,7 @@ impl Crowd {
                 for _ in 0..count {
                     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
                     stream.write_all(REQUEST).await.unwrap();
+                    welcome(&mut stream).await;
                     let taken = own.clone();
                     tokio::spawn(async move {
                         let mut buffer = vec![0; 64 * 1024];
@@ -124,22 +126,38 @@ impl Crowd {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing more comes, and returns how much has come.
-    pub fn settled(&self) -> u64 {
-        let (mut before, mut quiet) = (self.taken(), 0);
-        while quiet < 20 {
-            std::thread::sleep(Duration::from_millis(2));
-            let now = self.taken();
-            quiet = if now == before { quiet + 1 } else { 0 };
-            before = now;
-        }
-        before
-    }
-
     /// Waits until it has read so many bytes.
     pub fn until(&self, bytes: u64) {
         until("the clients have read all", || self.taken() >= bytes);
     }
+}
+
+/// Reads the answer to the request, and the frame that comes first.
+async fn welcome(stream: &mut tokio::net::TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream.read_u8().await.unwrap();
+    let length = match stream.read_u8().await.unwrap() {
+        126 => stream.read_u16().await.unwrap().into(),
+        length => usize::from(length),
+    };
+    stream.read_exact(&mut vec![0; length]).await.unwrap();
+}
+
+/// Bytes of a message that goes to some clients, who are all there are: the server counts them.
+pub fn size(io: &Io, clients: usize, send: impl FnOnce()) -> u64 {
+    let clients = clients as u64;
+    let counted = |messages: u64| {
+        until("what was sent is counted", || io.stats().messages_out == messages);
+        io.stats().bytes_out
+    };
+    // The first frame of each.
+    let before = counted(clients);
+    send();
+    (counted(2 * clients) - before) / clients
 }
 
 impl Drop for Crowd {

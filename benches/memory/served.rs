@@ -64,6 +64,8 @@ pub async fn serve(kind: &str) {
             "sockets" => io.stats().sockets as u64,
             "members" => io.room_len(ROOM) as u64,
             "dropped" => io.stats().dropped,
+            "messages" => io.stats().messages_out,
+            "bytes" => io.stats().bytes_out,
             "emit" => {
                 let data = "x".repeat(1024);
                 for _ in 0..number {

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::kit::client::{Client, Crowd, until};
+use crate::kit::client::{Client, Crowd};
 use crate::kit::grouped;
 use crate::served::{RING, Served};
 use crate::{head, mib};
@@ -48,15 +48,18 @@ fn broadcasts(name: &str, kind: &str, bound: u64) {
     let crowd = Crowd::connect(server.address, MEMBERS - SILENT);
     let _silent = silent(&server);
     server.until("members", MEMBERS as u64);
-    let before = crowd.settled();
+    server.until("messages", MEMBERS as u64);
+    let before = server.ask("bytes");
     server.ask("emit 1");
+    server.until("messages", 2 * MEMBERS as u64);
     // Numbers in rooms with history grow: the last frames are a little longer than the first.
-    let each = crowd.settled() - before;
+    let each = (server.ask("bytes") - before) / MEMBERS as u64 * (MEMBERS - SILENT) as u64;
+    crowd.until(each);
     let start = (server.settled(), server.ask("heap"));
     let mut most_heap = 0;
     for sent in 1..=MESSAGES / AT_ONCE {
         server.ask(&format!("emit {AT_ONCE}"));
-        until("those who read have read", || crowd.taken() >= before + each * (1 + sent * AT_ONCE) as u64);
+        crowd.until(each * (1 + sent * AT_ONCE) as u64);
         most_heap = most_heap.max(server.ask("heap"));
     }
     report(name, &mut server, start, most_heap, bound);
