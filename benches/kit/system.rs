@@ -15,9 +15,28 @@ fn nanoseconds(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// What the threads of this process have used whose names begin so: nanoseconds of CPU, and how often they gave up the CPU to wait.
-pub fn threads(name: &str) -> (u64, u64) {
-    let mut sum = (0, 0);
+/// What some threads have used.
+#[derive(Clone, Copy, Default)]
+pub struct Used {
+    /// Nanoseconds of CPU.
+    pub cpu: u64,
+    /// Nanoseconds for which they could have run, but others had the cores.
+    pub delayed: u64,
+    /// How often they gave up the core to wait for something.
+    pub waits: u64,
+}
+
+impl std::ops::Sub for Used {
+    type Output = Used;
+    fn sub(self, other: Used) -> Used {
+        let Used { cpu, delayed, waits } = other;
+        Used { cpu: self.cpu - cpu, delayed: self.delayed - delayed, waits: self.waits - waits }
+    }
+}
+
+/// What the threads of this process have used whose names begin so.
+pub fn threads(name: &str) -> Used {
+    let mut used = Used::default();
     for thread in fs::read_dir("/proc/self/task").unwrap() {
         let folder = thread.unwrap().path();
         // A thread may end while the folder is read.
@@ -25,10 +44,13 @@ pub fn threads(name: &str) -> (u64, u64) {
         if !read("comm").starts_with(name) {
             continue;
         }
-        sum.0 += read("schedstat").split(' ').next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        sum.1 += field(&read("status"), "voluntary_ctxt_switches");
+        let schedule = read("schedstat");
+        let mut numbers = schedule.split(' ').map(|text| text.parse().unwrap_or(0));
+        used.cpu += numbers.next().unwrap_or(0);
+        used.delayed += numbers.next().unwrap_or(0);
+        used.waits += field(&read("status"), "voluntary_ctxt_switches");
     }
-    sum
+    used
 }
 
 /// Bytes of a process that are in memory.
