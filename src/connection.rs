@@ -1,6 +1,7 @@
 //! One connection, in one task: it reads, dispatches, writes, keeps the heartbeat, and ends in
 //! order. Only this file and its folder touch a WebSocket.
 
+mod arrivals;
 mod clock;
 mod reader;
 mod writer;
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
+use self::arrivals::Arrivals;
 use self::reader::{Incoming, Reader};
 use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
@@ -212,8 +214,10 @@ struct Connection<S> {
     heard: Instant,
     next_ping: Instant,
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer knows whom to wake.
-    timer_is_set: bool,
+    /// When the timer goes off that knows whom to wake.
+    timer_is_set: Option<Instant>,
+    /// Tells whether something has come since there was nothing to be read.
+    arrivals: Arrivals,
     /// Whether reading pauses, and with it the silence clock.
     is_paused: bool,
     /// Whether replies of the read loop's own may be waiting, and whether reading waits for them.
@@ -234,16 +238,6 @@ enum State {
         /// The peer has closed, too.
         peer_closed: bool,
     },
-}
-
-/// What came of reading.
-enum Read {
-    /// Nothing had come, and there is nothing to answer.
-    Nothing,
-    /// What is there to be written may be more than before.
-    Something,
-    /// The connection is over.
-    Over(DisconnectReason),
 }
 
 /// A token bucket (`eventsPerSecond`).
@@ -279,7 +273,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             heard: now,
             next_ping: now + config.ping_interval,
             timer: Box::pin(tokio::time::sleep(config.ping_interval)),
-            timer_is_set: false,
+            timer_is_set: None,
+            arrivals: Arrivals::default(),
             is_paused: false,
             // By `connected`.
             has_replied: true,
@@ -296,20 +291,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(lane) = self.lane.take_if(|lane| lane.is_new()) {
             self.lane = lane.handle(&self.socket, Work::Connect, cx);
         }
-        if let Some(over) = self.write(now, cx) {
-            return Poll::Ready(over);
-        }
-        if self.socket.member().outbox.is_cut() {
-            return Poll::Ready(self.reason(DisconnectReason::Shutdown));
-        }
-        match self.read(now, cx) {
-            Read::Nothing => {}
-            Read::Something => {
-                if let Some(over) = self.write(now, cx) {
-                    return Poll::Ready(over);
-                }
+        loop {
+            let was_open = matches!(self.state, State::Open);
+            // First, so that what it brings about goes out with what waits.
+            if self.has_to_read()
+                && let Some(over) = self.read(now, cx)
+            {
+                return Poll::Ready(over);
             }
-            Read::Over(reason) => return Poll::Ready(reason),
+            if let Some(over) = self.write(now, cx) {
+                return Poll::Ready(over);
+            }
+            if self.socket.member().outbox.is_cut() {
+                return Poll::Ready(self.reason(DisconnectReason::Shutdown));
+            }
+            // Once the end is decided, it is read otherwise.
+            if matches!(self.state, State::Open) == was_open {
+                break;
+            }
         }
         // All is sent that reading waited for: nothing else would wake it.
         if matches!(self.state, State::Open) && self.waits_for_replies && self.replies_have_room() {
@@ -368,32 +367,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     // ---- reading
 
-    /// Reads what has come.
-    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Read {
-        let (mut handled, mut has_come) = (0, false);
+    /// Most wake-ups of who listens are for what is to be written: then nothing is looked at that has to do with reading.
+    fn has_to_read(&mut self) -> bool {
+        self.arrivals.take() || self.is_paused || !matches!(self.state, State::Open)
+    }
+
+    /// Reads what has come. Returns why the connection is over, if it is.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<DisconnectReason> {
+        let mut handled = 0;
         let over = loop {
             if handled == MESSAGES_A_TURN {
+                self.arrivals.again();
                 cx.waker().wake_by_ref();
                 break None;
             }
             handled += 1;
             if let State::Leaving { can_read: false, .. } = self.state {
-                match self.reader.poll_discard(&mut self.io, cx) {
+                match self.arrivals.poll(cx, |cx| self.reader.poll_discard(&mut self.io, cx)) {
                     Poll::Ready(true) => break Some(self.reason(DisconnectReason::Lost)),
-                    Poll::Ready(false) => {
-                        has_come = true;
-                        continue;
-                    }
+                    Poll::Ready(false) => continue,
                     Poll::Pending => break None,
                 }
             }
             if !self.may_read(now, cx) {
                 break None;
             }
-            let Poll::Ready(incoming) = self.reader.poll_next(&mut self.io, &mut self.writer.control, now, cx) else {
-                break None;
-            };
-            has_come = true;
+            let Connection { reader, io, writer, arrivals, .. } = self;
+            let next = arrivals.poll(cx, |cx| reader.poll_next(io, &mut writer.control, now, cx));
+            let Poll::Ready(incoming) = next else { break None };
             match incoming {
                 Incoming::Message { payload, is_binary } => {
                     if let State::Open = self.state
@@ -428,11 +429,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.heard = now;
         }
         self.reader.rest();
-        match over {
-            Some(reason) => Read::Over(reason),
-            None if has_come || self.writer.has_control() => Read::Something,
-            None => Read::Nothing,
-        }
+        over
     }
 
     /// Whether more may be read: not while what was read waits for a handler, or answers of our
@@ -498,6 +495,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         match packet.event() {
+            event if !protocol::is_reserved(event) => self.admit(packet, now, cx),
             "ack" => {
                 // Requests of ours have numbers; what answers something else answers nothing.
                 let unsettled = match packet.id() {
@@ -525,10 +523,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // The answer to a ping of the application's, or a sign of life.
             "pong" if packet.id().is_none() => {}
             "subscribe" | "unsubscribe" => self.admit(packet, now, cx),
-            event if protocol::RESERVED.contains(&event) => {
-                self.refuse(Some(&packet), &Error::forbidden("this event is the server's"));
-            }
-            _ => self.admit(packet, now, cx),
+            _ => self.refuse(Some(&packet), &Error::forbidden("this event is the server's")),
         }
         None
     }

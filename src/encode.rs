@@ -67,10 +67,10 @@ impl DerefMut for Scratch {
 
 /// Serialises a payload.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Scratch, serde_json::Error> {
-    let (mut buffer, mut text) = (Scratch::new(), Scratch::new());
+    let (mut buffer, mut text) = (Scratch::new(), None);
     let mut json = serde_json::Serializer::new(&mut *buffer);
     value.serialize(OrText { json: &mut json, text: &mut text })?;
-    Ok(if text.is_empty() { buffer } else { text })
+    Ok(text.unwrap_or(buffer))
 }
 
 /// Encodes a packet as whole frames.

@@ -158,7 +158,7 @@ impl Hub {
 
     /// Takes a member out of everything. Returns the rooms that are gone with it.
     pub(crate) fn disconnect(&self, member: &Member) -> Vec<Arc<str>> {
-        self.everyone.lock().members.swap_remove(&member.id);
+        self.everyone.lock().leave(member.id);
         member.joined.leave_all(&self.rooms, member.id)
     }
 

@@ -532,11 +532,24 @@ impl Io {
     pub(crate) fn disconnect(&self, socket: &Socket, reason: &DisconnectReason) {
         self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
-        self.lock_sockets().remove(&socket.id());
+        self.forget_socket(socket.id());
         socket.member().deliveries.close(socket.member());
         self.tell_given_up(socket);
         self.0.totals.add(&socket.member().counters);
         gone.iter().for_each(|room| self.settle(room));
+    }
+
+    /// With many sockets goes the place that they took.
+    fn forget_socket(&self, id: SocketId) {
+        let mut sockets = self.lock_sockets();
+        let gone = sockets.remove(&id);
+        let (left, spare) = (sockets.len(), sockets.capacity());
+        if spare > 64 && left < spare / 4 {
+            sockets.shrink_to(left * 2);
+        }
+        drop(sockets);
+        // It may hold what is the application's.
+        drop(gone);
     }
 
     pub(crate) fn leave(&self, member: &Member, room: &str) {

@@ -80,10 +80,15 @@ pub(crate) fn check_form(name: &str) -> Result<(), NameError> {
 /// [`NameError`]: it is empty, too long or reserved.
 pub fn check_event(name: &str) -> Result<(), NameError> {
     check_form(name)?;
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Err(NameError::Reserved);
     }
     Ok(())
+}
+
+/// Whether this is one of [`RESERVED`].
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
 }
 
 /// Whether this can be a room's name: 1 to 256 of `[A-Za-z0-9_.:-]`, where any other byte is written as `%` and two of

@@ -62,6 +62,15 @@ pub(crate) struct RoomState {
 }
 
 impl RoomState {
+    /// A member goes, and with many of them the place that they took.
+    pub(crate) fn leave(&mut self, id: SocketId) {
+        self.members.swap_remove(&id);
+        let (members, spare) = (self.members.len(), self.members.capacity());
+        if spare > 64 && members < spare / 4 {
+            self.members.shrink_to(members * 2);
+        }
+    }
+
     fn encoded(&self) -> u64 {
         self.encoded + self.log.as_ref().map_or(0, |log| log.translated())
     }
@@ -231,12 +240,8 @@ impl Rooms {
     /// Returns whether the room is gone.
     fn remove(&self, room: &Arc<Room>, id: SocketId) -> bool {
         let mut state = room.lock();
-        state.members.swap_remove(&id);
+        state.leave(id);
         let waiters = state.log.as_mut().map(|log| log.remove(id, Instant::now())).unwrap_or_default();
-        let (members, spare) = (state.members.len(), state.members.capacity());
-        if spare > 64 && members < spare / 4 {
-            state.members.shrink_to(members * 2);
-        }
         let is_over =
             |state: &RoomState| state.members.is_empty() && state.log.as_ref().is_none_or(|log| log.is_forgotten());
         let looks_over = is_over(&state);

@@ -15,22 +15,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn watch(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
         loop {
             let deadline = self.deadline();
-            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
-                self.timer.as_mut().reset(deadline);
-                self.timer_is_set = false;
-            }
             // It goes off early rather than being set anew for every message.
-            if self.timer_is_set && now < self.timer.deadline() {
+            if self.timer_is_set.is_some_and(|goes_off| now < goes_off && goes_off <= deadline) {
                 return Poll::Pending;
             }
+            if deadline < self.timer.deadline() || self.timer.is_elapsed() {
+                self.timer.as_mut().reset(deadline);
+            }
             if self.timer.poll_unpin(cx).is_pending() {
-                self.timer_is_set = true;
+                self.timer_is_set = Some(self.timer.deadline());
                 return Poll::Pending;
             }
             let now = Instant::now();
             let next = self.deadline().max(now + Duration::from_millis(1));
             self.timer.as_mut().reset(next);
-            self.timer_is_set = false;
+            self.timer_is_set = None;
             if let Some(over) = self.tick(now, cx) {
                 return Poll::Ready(over);
             }

@@ -154,11 +154,6 @@ impl Writer {
         }
     }
 
-    /// Whether there is something of our own to be sent.
-    pub(super) fn has_control(&self) -> bool {
-        !self.control.is_empty()
-    }
-
     fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.control.is_empty()
     }

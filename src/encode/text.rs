@@ -4,26 +4,21 @@
 use serde::{Serialize, Serializer};
 use serde_json::Error;
 
+use super::Scratch;
+
 /// serde_json's serializer, but for a value that is one plain text.
 pub(super) struct OrText<'a, S> {
     pub(super) json: S,
     /// Takes the text where it is one.
-    pub(super) text: &'a mut Vec<u8>,
+    pub(super) text: &'a mut Option<Scratch>,
 }
 
-/// Writes a text if nothing in it is to be escaped (RFC 8259 §7).
-fn write_plain(out: &mut Vec<u8>, text: &str) -> bool {
+/// Whether nothing in a text is to be escaped (RFC 8259 §7).
+fn is_plain(text: &str) -> bool {
     let is_special = |&b: &u8| (b < b' ') | (b == b'"') | (b == b'\\');
     // No early end within a part: so the compiler compares all its bytes at once.
     let is_plain = |part: &[u8]| !part.iter().fold(false, |found, b| found | is_special(b));
-    let is_plain = text.as_bytes().chunks(64).all(is_plain);
-    if is_plain {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    }
-    is_plain
+    text.as_bytes().chunks(64).all(is_plain)
 }
 
 macro_rules! forward {
@@ -46,7 +41,15 @@ impl<S: Serializer<Ok = (), Error = Error>> Serializer for OrText<'_, S> {
     type SerializeStructVariant = S::SerializeStructVariant;
 
     fn serialize_str(self, text: &str) -> Result<(), Error> {
-        if write_plain(self.text, text) { Ok(()) } else { self.json.serialize_str(text) }
+        if !is_plain(text) {
+            return self.json.serialize_str(text);
+        }
+        let out = self.text.insert(Scratch::new());
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        Ok(())
     }
 
     // What wraps a value only is looked into.
