@@ -27,7 +27,8 @@ pub enum Overflow {
     /// what it missed, and nothing is lost silently. The default.
     #[default]
     Disconnect,
-    /// The oldest broadcast that waits is dropped for the new one.
+    /// The oldest broadcast that waits is dropped for the new one: never one that was emitted with `Disconnect`, nor what was emitted
+    /// to the socket alone.
     DropOldest,
     /// The new broadcast is dropped.
     DropNewest,

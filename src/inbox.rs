@@ -102,6 +102,11 @@ impl Inbox {
         (Backlog { bytes: state.bytes, messages: state.queue.len() }, state.reader.is_some())
     }
 
+    /// Whether events wait.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.lock().queue.is_empty()
+    }
+
     pub(crate) fn fill(&self) -> Fill {
         let state = self.lock();
         let holds = |times: usize| {

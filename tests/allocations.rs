@@ -28,12 +28,12 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 // then. Lower them when the server gets better. Growing counts as allocating.
 
 /// An event that is echoed.
-const ECHO: f64 = 5.1;
-const ECHO_32_IN_FLIGHT: f64 = 5.1;
+const ECHO: f64 = 3.1;
+const ECHO_32_IN_FLIGHT: f64 = 2.3;
 /// An event with an `id`, whose handler answers.
-const REQUEST: f64 = 6.1;
+const REQUEST: f64 = 3.1;
 /// An event that is echoed by a handler that is not ready at once.
-const WAITING: f64 = 7.1;
+const WAITING: f64 = 5.1;
 /// A broadcast to a room, as such.
 const BROADCAST: f64 = 2.1;
 /// And for each member to whom it is delivered.

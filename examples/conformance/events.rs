@@ -89,8 +89,13 @@ struct WhoAmI {
 #[derive(Default)]
 struct Handled(AtomicU64);
 
-pub(crate) fn register(io: &Io) {
-    echoes(io);
+pub(crate) fn register(io: &Io, yields: bool) {
+    if yields {
+        yielding_echoes(io);
+    } else {
+        echoes(io);
+    }
+    typed(io);
     rooms(io);
     time(io);
     failures(io);
@@ -100,6 +105,21 @@ pub(crate) fn register(io: &Io) {
 fn echoes(io: &Io) {
     io.on::<Raw>("echo", |socket: Socket, data| async move { socket.emit("echo", data).await });
     io.on::<Raw>("echo_ack", async |_, data| data);
+}
+
+/// The same by handlers that are not done when they are first polled.
+fn yielding_echoes(io: &Io) {
+    io.on::<Raw>("echo", |socket: Socket, data| async move {
+        tokio::task::yield_now().await;
+        socket.emit("echo", data).await
+    });
+    io.on::<Raw>("echo_ack", async |_, data| {
+        tokio::task::yield_now().await;
+        data
+    });
+}
+
+fn typed(io: &Io) {
     io.on::<Typed>("typed", async |_, Typed { n, s }| {
         let n = n.checked_add(1).ok_or_else(|| Error::new("overflow", "`n` is the largest u32"))?;
         eventwire::ok(TypedAnswer { n, s: s.chars().rev().collect() })

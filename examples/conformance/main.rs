@@ -1,13 +1,14 @@
 //! The server against which clients in any language are tested.
 //!
 //! ```sh
-//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell] \
+//! cargo run --release --example conformance -- --listen 127.0.0.1:4000 [--config FILE] [--allow-shell] [--yield] \
 //!     [--nats URL --source SUBJECT,SUBJECT…]      # with `--features nats`
 //! ```
 //!
 //! It prints `listening on ws://ADDR/ws` when it is ready, and ends cleanly on SIGTERM. The paths `/go-ws` and `/streamkit` speak those
 //! dialects, any other the protocol's own JSON. In rooms `once:*` messages are to be acknowledged. What it answers to which event is in `events.rs` beside this file, and
-//! which processes it runs in `processes.rs`; with `--allow-shell`, any script of any client's.
+//! which processes it runs in `processes.rs`; with `--allow-shell`, any script of any client's. With `--yield`, the handlers of `echo` and
+//! `echo_ack` let others run once before they answer, as one that asks a database would: to measure what that costs.
 //! With `--nats` it streams the subjects of `--source` to rooms of their names, which anyone may subscribe to; it waits for NATS for
 //! two seconds before it says that it is ready, and for ever after.
 
@@ -26,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { listen, config, allow_shell, nats } = arguments()?;
+    let Arguments { listen, config, allow_shell, yields, nats } = arguments()?;
     raise_file_limit();
 
     let io = Io::builder().config(config).dialect(GoWs::default()).dialect(StreamKit::default()).build()?;
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let once = AtLeastOnce::default().ack_timeout(Duration::from_secs(1)).tries(5);
     io.rooms("once:*").public().history(History::default()).at_least_once(once);
     io.rooms("member:*").allow_if(|socket, _| async move { !socket.handshake().user().is_empty() });
-    events::register(&io);
+    events::register(&io, yields);
     let processes = processes::install(&io, allow_shell);
     if let Some((url, subjects)) = nats {
         stream(&io, &url, &subjects).await?;
@@ -86,19 +87,22 @@ struct Arguments {
     listen: SocketAddr,
     config: Config,
     allow_shell: bool,
+    /// Whether handlers wait once.
+    yields: bool,
     /// Where NATS is, and which subjects.
     nats: Option<(String, String)>,
 }
 
 fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
     let (mut listen, mut config) = (SocketAddr::from(([127, 0, 0, 1], 4000)), Config::default());
-    let (mut allow_shell, mut nats, mut source) = (false, None, None);
+    let (mut allow_shell, mut yields, mut nats, mut source) = (false, false, None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
         match argument.as_str() {
             "--listen" => listen = value()?.parse().map_err(|error| format!("`--listen`: {error}"))?,
             "--allow-shell" => allow_shell = true,
+            "--yield" => yields = true,
             "--nats" => nats = Some(value()?),
             "--source" => source = Some(value()?),
             "--config" => {
@@ -117,7 +121,7 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
         (Some(url), Some(subjects)) => Some((url, subjects)),
         _ => return Err("`--nats URL` and `--source SUBJECTS` go together".into()),
     };
-    Ok(Arguments { listen, config, allow_shell, nats })
+    Ok(Arguments { listen, config, allow_shell, yields, nats })
 }
 
 /// Ten thousand connections are ten thousand file descriptors.

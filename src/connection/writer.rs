@@ -154,6 +154,11 @@ impl Writer {
         }
     }
 
+    /// Whether nothing is on its way: what waits has not been looked at yet.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.is_leaving
+    }
+
     fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.control.is_empty()
     }

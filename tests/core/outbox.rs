@@ -115,6 +115,40 @@ async fn invariant_06_drop_oldest_keeps_the_newest() {
 }
 
 #[tokio::test]
+async fn invariant_06_what_ends_a_slow_one_is_not_displaced_by_what_may_be_dropped() {
+    let server = Server::narrow(json!({"outbox": {"messages": 16}})).await;
+    let mut client = Client::narrow(&server).await;
+    // Two members: what they get is queued frame by frame.
+    let mut second = Client::narrow(&server).await;
+    for client in [&client, &second] {
+        server.socket(client).join("room").await.unwrap();
+    }
+    let data = "x".repeat(70_000);
+    // More than the kernel takes, so that the rest waits.
+    for n in 0..12 {
+        assert!(at_once(server.io.to("room").emit("kept", (n, &data))).is_ok());
+        tokio::task::yield_now().await;
+    }
+    for n in 0..100 {
+        at_once(server.io.to("room").overflow(Overflow::DropOldest).emit("position", (n, &data))).unwrap();
+    }
+    let dropped = server.io.stats().dropped;
+    assert!(dropped > 100, "{dropped} of 200");
+    for client in [&mut client, &mut second] {
+        for n in 0..12 {
+            let frame = client.next().await;
+            assert_eq!((&frame["event"], &frame["data"][0]), (&json!("kept"), &json!(n)));
+        }
+        let mut last = None;
+        while last != Some(99) {
+            let frame = client.next().await;
+            assert_eq!(frame["event"], "position");
+            last = frame["data"][0].as_u64();
+        }
+    }
+}
+
+#[tokio::test]
 async fn invariant_06_drop_oldest_keeps_the_newest_of_small_messages_too() {
     // Meters and positions: small frames, a small outbox, and the last value is the one that counts. What the
     // writer holds can no longer be dropped, but must not keep the newest out.

@@ -111,6 +111,27 @@ async fn invariant_07_what_is_ready_goes_out_in_one_vectored_write() {
 }
 
 #[tokio::test]
+async fn invariant_07_answers_of_handlers_that_wait_a_little_go_out_together() {
+    let io = Io::new();
+    io.on::<u32>("echo", |_: Socket, n| async move {
+        tokio::task::yield_now().await;
+        n
+    });
+    let (mut client, _socket, counts) = counted(&io).await;
+    settle().await;
+    let before = counts.writes.load(Ordering::Relaxed);
+    let mut asked = Vec::new();
+    for n in 0..32 {
+        asked.push(client.ask("echo", json!(n)).await);
+    }
+    for (n, id) in asked.into_iter().enumerate() {
+        assert_eq!(client.answer(id).await, Ok(json!(n)));
+    }
+    let writes = counts.writes.load(Ordering::Relaxed) - before;
+    assert!(writes <= 8, "{writes} writes of 32 answers");
+}
+
+#[tokio::test]
 async fn invariant_07_pongs_go_between_whole_frames_and_overtake_what_waits() {
     let server = Server::narrow(json!({"outbox": {"messages": 4096}})).await;
     let mut raw = Raw::connect(server.address).await;
