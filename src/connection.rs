@@ -5,6 +5,7 @@ mod arrivals;
 mod bucket;
 mod clock;
 mod reader;
+mod rounds;
 mod writer;
 
 use std::future::poll_fn;
@@ -27,6 +28,7 @@ use tracing::Instrument;
 use self::arrivals::Arrivals;
 use self::bucket::Bucket;
 use self::reader::{Incoming, Reader};
+use self::rounds::Rounds;
 use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
 use crate::delivery;
@@ -45,10 +47,6 @@ use crate::upgrade::Admitted;
 
 /// Messages that are handled before the connection lets others run.
 const MESSAGES_A_TURN: usize = 256;
-
-/// While events wait for their handlers, so many rounds of the runtime may pass before what was answered so far is written: handlers that
-/// wait a little answer one by one, and a system call for each costs more than all else that is done for it.
-const ROUNDS_PUT_OFF: u8 = 16;
 
 /// Replies of the read loop's own that may wait before reading pauses.
 const MAX_REPLIES: usize = 64 * 1024;
@@ -228,8 +226,7 @@ struct Connection<S> {
     /// Whether replies of the read loop's own may be waiting, and whether reading waits for them.
     has_replied: bool,
     waits_for_replies: bool,
-    /// For how many rounds writing has been put off.
-    rounds: u8,
+    rounds: Rounds,
     invalid_frames: usize,
     bucket: Option<Bucket>,
 }
@@ -266,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // By `connected`.
             has_replied: true,
             waits_for_replies: false,
-            rounds: 0,
+            rounds: Rounds::default(),
             invalid_frames: 0,
             bucket,
             io,
@@ -301,8 +298,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             }
         }
-        // All is sent that reading waited for: nothing else would wake it.
-        if matches!(self.state, State::Open) && self.waits_for_replies && self.replies_have_room() {
+        // All is sent that reading waited for: nothing else would wake it. Nor where a handler has asked the peer since reading paused.
+        let reads_on = (self.waits_for_replies && self.replies_have_room()) || self.awaits_answer_unread();
+        if reads_on && matches!(self.state, State::Open) {
             cx.waker().wake_by_ref();
         }
         self.watch(now, cx)
@@ -310,17 +308,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     // ---- writing
 
-    /// Whether more answers are likely to be there at once. Then this task runs again when all others have.
+    /// Whether more answers are likely to be there at once. Then this task runs again when all others have. Not where what waits
+    /// is more than a turn, or waited for.
     fn puts_off_writing(&mut self, cx: &mut Context<'_>) -> bool {
-        let may_wait = matches!(self.state, State::Open) && self.lane.is_none() && self.writer.is_idle();
-        let member = self.socket.member();
-        if may_wait && self.rounds < ROUNDS_PUT_OFF && !member.outbox.is_ending() && self.socket.inbox().has_waiting() {
-            self.rounds += 1;
-            // Its first poll is never ready, and wakes the task in the next round.
-            return pin!(tokio::task::yield_now()).poll(cx).is_pending();
-        }
-        self.rounds = 0;
-        false
+        let is_open = matches!(self.state, State::Open) && self.lane.is_none() && self.writer.is_idle();
+        let taken = if is_open { self.socket.inbox().taken() } else { None };
+        // Its first poll is never ready, and wakes the task in the next round.
+        self.rounds.put_off(taken)
+            && self.socket.member().outbox.can_wait()
+            && pin!(tokio::task::yield_now()).poll(cx).is_pending()
     }
 
     /// Writes what can be written. Returns why the connection is over, if it is.
@@ -408,20 +404,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 }
                 Incoming::Control => {}
-                Incoming::Close(code) => match &mut self.state {
-                    State::Open => {
-                        self.writer.leave(&[]);
-                        self.reader.answer_close(&mut self.writer.control);
-                        let reason = DisconnectReason::Client(code);
-                        let until = now + LINGER;
-                        self.state = State::Leaving { reason, until, can_read: false, peer_closed: true };
-                        break None;
+                Incoming::Close(code) => {
+                    // What was emitted before goes before the answer.
+                    if matches!(self.state, State::Open)
+                        && let Some(over) = self.write(now, cx)
+                    {
+                        break Some(over);
                     }
-                    State::Leaving { peer_closed, can_read, .. } => {
-                        (*peer_closed, *can_read) = (true, false);
-                        break None;
+                    match &mut self.state {
+                        State::Open => {
+                            self.writer.leave(&[]);
+                            self.reader.answer_close(&mut self.writer.control);
+                            let reason = DisconnectReason::Client(code);
+                            let until = now + LINGER;
+                            self.state = State::Leaving { reason, until, can_read: false, peer_closed: true };
+                        }
+                        State::Leaving { peer_closed, can_read, .. } => {
+                            (*peer_closed, *can_read) = (true, false);
+                        }
                     }
-                },
+                    break None;
+                }
                 Incoming::End => break Some(self.reason(DisconnectReason::Lost)),
                 Incoming::Fault(reason) => match &mut self.state {
                     State::Open => self.leave(&Ending::abort(reason), now),
@@ -447,6 +450,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.is_paused = !may;
         may
+    }
+
+    fn awaits_answer_unread(&self) -> bool {
+        self.is_paused && !self.waits_for_replies && self.socket.member().acks.len() > 0
     }
 
     fn inbox_has_room(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {

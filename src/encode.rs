@@ -29,7 +29,9 @@ pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
-        Scratch(SPARES.with_borrow_mut(Vec::pop).unwrap_or_default())
+        // A thread that ends has none any more.
+        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop());
+        Scratch(spare.ok().flatten().unwrap_or_default())
     }
 
     /// A copy that can be shared, of exactly this size: what is queued for a slow peer costs no spare capacity.
@@ -43,7 +45,8 @@ impl Drop for Scratch {
         let mut buffer = mem::take(&mut self.0);
         if buffer.capacity() <= KEEP {
             buffer.clear();
-            SPARES.with_borrow_mut(|spares| {
+            let _ = SPARES.try_with(|spares| {
+                let mut spares = spares.borrow_mut();
                 if spares.len() < SPARE {
                     spares.push(buffer);
                 }

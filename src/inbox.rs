@@ -26,6 +26,8 @@ pub(crate) struct Inbox {
 struct State {
     queue: VecDeque<Packet>,
     bytes: usize,
+    /// How many the lane has taken.
+    taken: u64,
     /// The lane, when its last task has ended.
     home: Option<Box<Lane>>,
     /// The connection, while reading pauses.
@@ -83,6 +85,7 @@ impl Inbox {
             return None;
         };
         state.bytes -= packet.size();
+        state.taken += 1;
         let room = state.queue.len() <= self.limits.messages / 2 && state.bytes <= self.limits.bytes / 2;
         let reader = if room { state.reader.take() } else { None };
         drop(state);
@@ -102,9 +105,10 @@ impl Inbox {
         (Backlog { bytes: state.bytes, messages: state.queue.len() }, state.reader.is_some())
     }
 
-    /// Whether events wait.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.lock().queue.is_empty()
+    /// How many events the lane has taken from here, where more wait.
+    pub(crate) fn taken(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.queue.is_empty()).then_some(state.taken)
     }
 
     pub(crate) fn fill(&self) -> Fill {

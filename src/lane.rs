@@ -368,10 +368,11 @@ impl Underway {
                 running.future = Guarded(Some(future));
                 answer = poll_fn(|cx| running.poll(&socket, &mut event, Timing::Now, cx)).await;
             }
-            if let Some(frame) = event.reply.frame(&socket, &event.packet, answer) {
+            // Copies of their own size: the thread's buffers are not for who may have to wait.
+            if let Some(frame) = event.reply.frame(&socket, &event.packet, answer).map(|frame| frame.to_bytes()) {
                 socket.member().outbox.push_when_room(&frame).await;
             }
-            if let Some(frame) = event.reply.close(&socket, &event.packet) {
+            if let Some(frame) = event.reply.close(&socket, &event.packet).map(|frame| frame.to_bytes()) {
                 socket.member().outbox.push_when_room(&frame).await;
             }
         };

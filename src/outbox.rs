@@ -444,6 +444,12 @@ impl Outbox {
         self.is_ending.load(Ordering::Relaxed)
     }
 
+    /// Whether what is in it may lie there a little longer.
+    pub(crate) fn can_wait(&self) -> bool {
+        let state = self.lock();
+        state.is_open() && state.waiters == 0 && state.ready.is_empty() && !state.waiting.exceeds(turn(&self.limits))
+    }
+
     /// Whether it still takes frames.
     pub(crate) fn is_open(&self) -> bool {
         self.lock().is_open()

@@ -140,10 +140,7 @@ pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
 async fn subscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let Asked { rooms, is_list, is_pattern, start } = Asked::parse(packet)?;
     let most = socket.config().max_subscriptions;
-    // The answer has an entry for each, and a rule may be asked for each.
-    if rooms.len() > most.saturating_mul(4).max(64) {
-        return Err(too_many(most));
-    }
+    check_length(rooms.len(), most)?;
     let mut allowed = Vec::with_capacity(rooms.len());
     let mut free = most.saturating_sub(socket.member().subscriptions());
     let mut joins = HashSet::new();
@@ -199,6 +196,14 @@ async fn let_others_run(done: usize) {
     }
 }
 
+/// The answer has an entry for each, and a rule may be asked for each.
+fn check_length(rooms: usize, most: usize) -> Result<(), Error> {
+    if rooms > most.saturating_mul(4).max(64) {
+        return Err(too_many(most));
+    }
+    Ok(())
+}
+
 fn too_many(most: usize) -> Error {
     Error::new(code::LIMIT, format!("a socket may subscribe to {most} rooms"))
 }
@@ -238,6 +243,7 @@ async fn joining(socket: &Socket, room: &str) -> Result<Joining, Error> {
 
 async fn unsubscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let Asked { rooms, is_list, .. } = Asked::parse(packet)?;
+    check_length(rooms.len(), socket.config().max_subscriptions)?;
     let mut entries = Vec::with_capacity(rooms.len());
     for room in &rooms {
         socket.io().leave(socket.member(), room);

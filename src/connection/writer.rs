@@ -238,7 +238,7 @@ impl Writer {
         self.stalled_since().is_some_and(|since| now - since >= limit)
     }
 
-    /// The end: nothing more is taken from the outbox, and of what was, only a frame that was
+    /// The end: nothing more is taken from the outbox, and of what was, only a frame or a run of them that was
     /// begun is finished. `farewell` goes after it.
     pub(super) fn leave(&mut self, farewell: &[Bytes]) {
         self.is_leaving = true;

@@ -16,9 +16,10 @@ use shuttle::thread;
 use super::{History, Start};
 use crate::config::{Config, Overflow};
 use crate::hub::{Audience, Hub, Manner, Member, Message, SocketId, Spoken};
-use crate::outbox::{Backlog, Next, Part};
+use crate::outbox::{Backlog, Item, Next};
 use crate::patterns::Pattern;
 use crate::protocol::{Dialect, Json};
+use bytes::Bytes;
 
 /// How many orders are tried of each model.
 const ORDERS: usize = 3000;
@@ -105,21 +106,21 @@ impl Peer {
     fn read_to(&mut self, last: u64) {
         let waker = Waker::from(self.sleeper.clone());
         while self.got.iter().all(|got| got["seq"] != last) {
-            let (mut batch, mut ready, mut again) = (VecDeque::<Part>::new(), Vec::new(), Vec::new());
+            let (mut batch, mut ready, mut again) = (VecDeque::<Item>::new(), Vec::new(), Vec::new());
             match self.member.outbox.take(Backlog::default(), &mut batch, &mut ready, &waker) {
                 Next::Write => {}
                 Next::Park => self.sleeper.sleep(),
                 Next::End(_) => panic!("nobody ends"),
             }
             for room in ready {
-                let give = |bytes, messages| batch.push_back(Part { bytes, messages, is_queued: false });
+                let give = |bytes, messages| batch.push_back(Item::pulled(bytes, messages));
                 if room.pull(&self.member, PULL, false, give) {
                     again.push(room);
                 }
             }
             self.member.outbox.push_again(&mut again);
             for part in batch {
-                let mut frames = part.bytes;
+                let mut frames = Bytes::copy_from_slice(&part);
                 while !frames.is_empty() {
                     let length = usize::from(frames[1]);
                     let frame = frames.split_to(2 + length);
