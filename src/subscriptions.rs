@@ -243,7 +243,6 @@ async fn joining(socket: &Socket, room: &str) -> Result<Joining, Error> {
 
 async fn unsubscribe(socket: &Socket, packet: &Packet) -> Result<(), Error> {
     let Asked { rooms, is_list, .. } = Asked::parse(packet)?;
-    check_length(rooms.len(), socket.config().max_subscriptions)?;
     let mut entries = Vec::with_capacity(rooms.len());
     for room in &rooms {
         socket.io().leave(socket.member(), room);
