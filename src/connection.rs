@@ -312,11 +312,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// is more than a turn, or waited for.
     fn puts_off_writing(&mut self, cx: &mut Context<'_>) -> bool {
         let is_open = matches!(self.state, State::Open) && self.lane.is_none() && self.writer.is_idle();
-        let taken = if is_open { self.socket.inbox().taken() } else { None };
+        let can_wait = is_open && self.socket.member().outbox.can_wait();
+        let taken = if can_wait { self.socket.inbox().taken() } else { None };
         // Its first poll is never ready, and wakes the task in the next round.
-        self.rounds.put_off(taken)
-            && self.socket.member().outbox.can_wait()
-            && pin!(tokio::task::yield_now()).poll(cx).is_pending()
+        self.rounds.put_off(taken) && pin!(tokio::task::yield_now()).poll(cx).is_pending()
     }
 
     /// Writes what can be written. Returns why the connection is over, if it is.
@@ -452,6 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         may
     }
 
+    /// Whether reading pauses, though a handler has asked the peer meanwhile: its answer may be next.
     fn awaits_answer_unread(&self) -> bool {
         self.is_paused && !self.waits_for_replies && self.socket.member().acks.len() > 0
     }

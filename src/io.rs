@@ -29,7 +29,7 @@ use crate::hub::{Audience, Delivered, Hub, Member, Message, SocketId, Spoken, co
 use crate::modules::Module;
 use crate::protocol::{Dialect, Json};
 use crate::room::RoomLog;
-use crate::rooms::{Change, NotJoined};
+use crate::rooms::{Change, NotJoined, is_sparse};
 use crate::router::{ListenerId, Off, Router};
 use crate::rules::{RoomRule, Rules};
 use crate::server::Service;
@@ -543,8 +543,8 @@ impl Io {
     fn forget_socket(&self, id: SocketId) {
         let mut sockets = self.lock_sockets();
         let gone = sockets.remove(&id);
-        let (left, spare) = (sockets.len(), sockets.capacity());
-        if spare > 64 && left < spare / 4 {
+        if is_sparse(sockets.len(), sockets.capacity()) {
+            let left = sockets.len();
             sockets.shrink_to(left * 2);
         }
         drop(sockets);

@@ -357,7 +357,7 @@ impl Underway {
         let mut event = Underway {
             packet: self.packet.clone(),
             connects: self.connects,
-            reply: self.reply.share(),
+            reply: if self.packet.id().is_some() { self.reply.share() } else { Reply::default() },
             handling: self.handling.clone(),
         };
         let owner = socket.clone();

@@ -61,13 +61,17 @@ pub(crate) struct RoomState {
     dead: bool,
 }
 
+/// Whether a table takes far more than it holds.
+pub(crate) fn is_sparse(held: usize, capacity: usize) -> bool {
+    capacity > 64 && held < capacity / 4
+}
+
 impl RoomState {
     /// A member goes, and with many of them the place that they took.
     pub(crate) fn leave(&mut self, id: SocketId) {
         self.members.swap_remove(&id);
-        let (members, spare) = (self.members.len(), self.members.capacity());
-        if spare > 64 && members < spare / 4 {
-            self.members.shrink_to(members * 2);
+        if is_sparse(self.members.len(), self.members.capacity()) {
+            self.members.shrink_to(self.members.len() * 2);
         }
     }
 

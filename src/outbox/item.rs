@@ -5,7 +5,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 /// Frames are put together up to so many bytes: one thing to queue, to hand to the kernel and to free for many messages.
-const RUN: usize = 16 * 1024;
+const MOST: usize = 16 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -45,30 +45,30 @@ impl Deref for Offer<'_> {
 /// One frame or a run of them on their way to the peer.
 #[derive(Debug)]
 pub(crate) struct Item {
-    frames: Frames,
+    run: Run,
     messages: u32,
     pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
-enum Frames {
+enum Run {
     Own(Vec<u8>),
     Shared(Bytes),
 }
 
 impl Item {
     pub(super) fn new(offer: Offer<'_>, kind: Kind) -> Item {
-        let frames = match offer {
-            Offer::Alone(frame) => Frames::Own(frame.to_vec()),
-            Offer::Shared(frame) => Frames::Shared(frame.clone()),
+        let run = match offer {
+            Offer::Alone(frame) => Run::Own(frame.to_vec()),
+            Offer::Shared(frame) => Run::Shared(frame.clone()),
         };
-        Item { frames, messages: 1, kind }
+        Item { run, messages: 1, kind }
     }
 
     /// Messages from a room with history.
     pub(crate) fn pulled(bytes: Bytes, messages: usize) -> Item {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-        Item { frames: Frames::Shared(bytes), messages, kind: Kind::Pulled }
+        Item { run: Run::Shared(bytes), messages, kind: Kind::Pulled }
     }
 
     /// Takes one more frame behind those that are in it, if it can.
@@ -77,14 +77,14 @@ impl Item {
         if self.kind != kind || !matches!(kind, Kind::Kept | Kind::Reply) || self.messages() >= most {
             return false;
         }
-        let Frames::Own(run) = &mut self.frames else { return false };
+        let Run::Own(run) = &mut self.run else { return false };
         let length = run.len() + frame.len();
-        if length > RUN {
+        if length > MOST {
             return false;
         }
         if length > run.capacity() {
             // Never much more than is in it.
-            let capacity = length.max((run.capacity() * 2).min(RUN));
+            let capacity = length.max((run.capacity() * 2).min(MOST));
             run.reserve_exact(capacity - run.len());
         }
         run.extend_from_slice(frame);
@@ -94,7 +94,7 @@ impl Item {
 
     /// Puts a frame into its place.
     pub(super) fn fill(&mut self, frame: &[u8]) {
-        self.frames = Frames::Own(frame.to_vec());
+        self.run = Run::Own(frame.to_vec());
         self.kind = Kind::Filled;
     }
 
@@ -111,9 +111,9 @@ impl Item {
 impl Deref for Item {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        match &self.frames {
-            Frames::Own(run) => run,
-            Frames::Shared(frame) => frame,
+        match &self.run {
+            Run::Own(run) => run,
+            Run::Shared(run) => run,
         }
     }
 }

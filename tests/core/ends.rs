@@ -123,3 +123,24 @@ async fn a_shutdown_may_be_given_for_ever() {
     drop(client);
     assert_eq!(within("it is down", down).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn what_was_emitted_before_a_clients_close_was_read_arrives() {
+    let server = Server::new().await;
+    let io = server.io.clone();
+    server.io.on::<()>("tell", move |socket: Socket, ()| {
+        let io = io.clone();
+        async move { io.except(&socket).emit("told", 1).await }
+    });
+    let mut first = Raw::upgraded(server.address).await;
+    let mut second = Raw::upgraded(server.address).await;
+    settle().await;
+    // Both are there when the server looks next: it reads the one, whose handler emits to the other, and then the other's close.
+    let tell = text_frame(r#"{"event":"tell"}"#);
+    let close = frame(0x88, &1000u16.to_be_bytes());
+    assert_eq!(second.stream.try_write(&tell).unwrap(), tell.len());
+    assert_eq!(first.stream.try_write(&close).unwrap(), close.len());
+    let (code, before) = within("the close", first.closed()).await;
+    let events: Vec<_> = before.iter().map(|frame| frame.json()["event"].clone()).collect();
+    assert_eq!((code, events), (1000, vec![json!("told")]));
+}
