@@ -133,7 +133,7 @@ async fn what_was_emitted_before_a_clients_close_was_read_arrives() {
         async move { io.except(&socket).emit("told", 1).await }
     });
     let mut first = Raw::upgraded(server.address).await;
-    let mut second = Raw::upgraded(server.address).await;
+    let second = Raw::upgraded(server.address).await;
     settle().await;
     // Both are there when the server looks next: it reads the one, whose handler emits to the other, and then the other's close.
     let tell = text_frame(r#"{"event":"tell"}"#);
