@@ -127,8 +127,7 @@ pub struct Config {
     pub max_connections_per_address: Option<usize>,
     /// Messages that are no envelope and are answered so; the next one closes with 1008. Default 16.
     pub max_invalid_frames: usize,
-    /// The buffer that a connection keeps for what it has not put together yet, in bytes. Default 1 KiB: each idle one has it. (The
-    /// system is read 64 KiB at a time, into a buffer that all connections of a thread share.)
+    /// What is read from the system at once, in bytes. Default 64 KiB. All connections of a thread share the buffer: an idle one has none.
     pub read_buffer: usize,
     /// The queue to a peer.
     pub outbox: OutboxLimits,
@@ -165,7 +164,7 @@ impl Default for Config {
             max_connections: None,
             max_connections_per_address: None,
             max_invalid_frames: 16,
-            read_buffer: KIB,
+            read_buffer: 64 * KIB,
             outbox: OutboxLimits { messages: 1024, bytes: 4 * MIB, overflow: Overflow::Disconnect },
             inbox: InboxLimits { messages: 256, bytes: MIB },
             max_pending_acks: 1024,

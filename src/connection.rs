@@ -4,6 +4,7 @@
 mod arrivals;
 mod bucket;
 mod clock;
+mod messages;
 mod reader;
 mod rounds;
 mod writer;
@@ -27,13 +28,15 @@ use tracing::Instrument;
 
 use self::arrivals::Arrivals;
 use self::bucket::Bucket;
-use self::reader::{Incoming, Reader};
+use self::messages::Incoming;
+use self::reader::Reader;
 use self::rounds::Rounds;
 use self::writer::{Writer, Written};
 use crate::closing::{DisconnectReason, Ending};
 use crate::delivery;
 use crate::encode::Scratch;
 use crate::error::{Error, code, panic_text};
+use crate::frame::{self, Opcode};
 use crate::handshake::Handshake;
 use crate::hub::{Member, SocketId, Spoken};
 use crate::inbox::{Fill, Given};
@@ -60,11 +63,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// reads 100 KB/s would be taken for stalled.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
-
-/// `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).
-pub(crate) fn accept_key(key: &[u8]) -> String {
-    tungstenite::handshake::derive_accept_key(key)
-}
 
 /// Runs a connection as a task, once its request has been answered.
 pub(crate) fn spawn(io: Io, handshake: Handshake, spoken: Spoken, admitted: Admitted, on_upgrade: OnUpgrade) -> Socket {
@@ -391,8 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !self.may_read(now, cx) {
                 break None;
             }
-            let Connection { reader, io, writer, arrivals, .. } = self;
-            let next = arrivals.poll(cx, |cx| reader.poll_next(io, &mut writer.control, now, cx));
+            let next = self.arrivals.poll(cx, |cx| self.reader.poll_next(&mut self.io, now, cx));
             let Poll::Ready(incoming) = next else { break None };
             match incoming {
                 Incoming::Message { payload, is_binary } => {
@@ -402,8 +399,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.leave(&ending, now);
                     }
                 }
-                Incoming::Control => {}
-                Incoming::Close(code) => {
+                Incoming::Ping(payload) => {
+                    if let State::Open = self.state {
+                        self.writer.control(&frame::control(Opcode::Pong, &payload));
+                    }
+                }
+                Incoming::Pong => {}
+                Incoming::Close(code, payload) => {
                     // What was emitted before goes before the answer.
                     if matches!(self.state, State::Open)
                         && let Some(over) = self.write(now, cx)
@@ -413,7 +415,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     match &mut self.state {
                         State::Open => {
                             self.writer.leave(&[]);
-                            self.reader.answer_close(&mut self.writer.control);
+                            self.writer.control(&frame::control(Opcode::Close, &payload));
                             let reason = DisconnectReason::Client(code);
                             let until = now + LINGER;
                             self.state = State::Leaving { reason, until, can_read: false, peer_closed: true };
@@ -474,7 +476,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn replies_have_room(&mut self) -> bool {
-        if self.writer.control.len() > MAX_REPLIES {
+        if self.writer.control_len() > MAX_REPLIES {
             return false;
         }
         if !self.has_replied {

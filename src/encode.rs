@@ -3,6 +3,7 @@
 mod text;
 
 use std::cell::RefCell;
+use std::io;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 
@@ -70,10 +71,30 @@ impl DerefMut for Scratch {
 
 /// Serialises a payload.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<Scratch, serde_json::Error> {
-    let (mut buffer, mut text) = (Scratch::new(), None);
-    let mut json = serde_json::Serializer::new(&mut *buffer);
+    let (mut json, mut text) = (serde_json::Serializer::new(Written::default()), None);
     value.serialize(OrText { json: &mut json, text: &mut text })?;
-    Ok(text.unwrap_or(buffer))
+    Ok(text.or(json.into_inner().0).unwrap_or_else(Scratch::new))
+}
+
+/// What serde_json has written: a buffer from when it begins, since a plain text is written without it.
+#[derive(Default)]
+struct Written(Option<Scratch>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_or_insert_with(Scratch::new).extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Encodes a packet as whole frames.

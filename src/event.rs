@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::broadcast::{Answers, Broadcast};
 use crate::emit::{EmitError, Emitting};
 use crate::error::{Error, IntoError};
-use crate::handler::{self, Ack, Answer, BoxFuture, Call, Handler, IntoAck, RawEvent, Types};
+use crate::handler::{self, Ack, Answer, Call, Called, Handler, IntoAck, RawEvent, Types};
 use crate::io::Io;
 use crate::protocol::Packet;
 use crate::router::ListenerId;
@@ -235,8 +235,9 @@ where
     E: Event + DeserializeOwned + Send + 'static,
     H: Handler<E>,
 {
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
-        Ok(handler::answer((self.0)(socket.clone(), decode(packet)?)))
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
+        handler::put((self.0)(socket.clone(), decode(packet)?), into);
+        Ok(())
     }
 
     fn types(&self) -> Types {
@@ -252,9 +253,10 @@ where
     E: Events + Send + 'static,
     H: Handler<E>,
 {
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
         let event = E::decode(&RawEvent::new(packet))?;
-        Ok(handler::answer((self.0)(socket.clone(), event)))
+        handler::put((self.0)(socket.clone(), event), into);
+        Ok(())
     }
 
     fn types(&self) -> Types {

@@ -12,6 +12,7 @@ pub(crate) enum Opcode {
     Binary = 2,
     Close = 8,
     Ping = 9,
+    Pong = 10,
 }
 
 /// The longest header of an unmasked frame: two bytes and a length of eight.
@@ -93,18 +94,20 @@ pub(crate) fn ping() -> Bytes {
     Bytes::from_static(&[FIN | Opcode::Ping as u8, 0])
 }
 
+/// A control frame, whose payload has at most 125 bytes.
+pub(crate) fn control(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(USUAL_HEADER + payload.len());
+    Frames::new(&mut out).frame(opcode, |out| out.extend_from_slice(payload));
+    out.into()
+}
+
 /// A close frame. Its reason is cut to the 123 bytes that a control frame holds.
 pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    let mut out = Vec::with_capacity(MAX_HEADER + 2 + end);
-    Frames::new(&mut out).frame(Opcode::Close, |out| {
-        out.extend_from_slice(&code.to_be_bytes());
-        out.extend_from_slice(&reason.as_bytes()[..end]);
-    });
-    out.into()
+    control(Opcode::Close, &[&code.to_be_bytes(), &reason.as_bytes()[..end]].concat())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio_util::sync::ReusableBoxFuture;
 
 use crate::encode::{self, Scratch};
 use crate::error::{Error, IntoError, code};
@@ -100,7 +101,7 @@ pub(crate) enum Kind {
     /// JSON text.
     Value(Scratch),
     Error(Error),
-    Later(BoxFuture<Answer>),
+    Later(Called),
     /// What the lane does itself has been answered already.
     Sent,
     /// The handler panicked.
@@ -135,7 +136,7 @@ impl Answer {
         F: Future + Send + 'static,
         F::Output: IntoAck,
     {
-        Answer(Kind::Later(Box::pin(async move { future.await.into_ack() })))
+        Answer(Kind::Later(Called::new(async move { future.await.into_ack() })))
     }
 }
 
@@ -362,16 +363,25 @@ pub(crate) trait Call: Send + Sync {
         ("", None)
     }
 
-    /// Starts it; an `Err` refuses the payload.
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error>;
+    /// Starts it, in the box of one that is through, if there is any; an `Err` refuses the payload.
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error>;
 }
 
-pub(crate) fn answer<Fut>(future: Fut) -> BoxFuture<Answer>
+/// A handler that was called, and what it will answer. Its box serves the next one that is as large.
+pub(crate) type Called = ReusableBoxFuture<'static, Answer>;
+
+/// Puts what a handler was called to do into its box.
+pub(crate) fn put<Fut>(future: Fut, into: &mut Option<Called>)
 where
     Fut: Future + Send + 'static,
     Fut::Output: IntoAck,
 {
-    Box::pin(async move { future.await.into_ack() })
+    // What the handler holds goes when it is through, not with the box.
+    let future = async move { future.await.into_ack() };
+    match into {
+        Some(called) => called.set(future),
+        None => *into = Some(Called::new(future)),
+    }
 }
 
 pub(crate) struct Typed<T, H>(H, PhantomData<fn(T)>);
@@ -383,8 +393,9 @@ impl<T, H> Typed<T, H> {
 }
 
 impl<T: DeserializeOwned + Send + 'static, H: Handler<T>> Call for Typed<T, H> {
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
-        Ok(answer((self.0)(socket.clone(), decode(packet)?)))
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
+        put((self.0)(socket.clone(), decode(packet)?), into);
+        Ok(())
     }
 
     fn types(&self) -> Types {
@@ -395,17 +406,19 @@ impl<T: DeserializeOwned + Send + 'static, H: Handler<T>> Call for Typed<T, H> {
 pub(crate) struct Any<H>(pub(crate) H);
 
 impl<H: Handler<AnyEvent>> Call for Any<H> {
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
         let event = AnyEvent { event: packet.event().to_owned(), data: decode(packet)? };
-        Ok(answer((self.0)(socket.clone(), event)))
+        put((self.0)(socket.clone(), event), into);
+        Ok(())
     }
 }
 
 pub(crate) struct Raw<H>(pub(crate) H);
 
 impl<H: Handler<RawEvent>> Call for Raw<H> {
-    fn call(&self, socket: &Socket, packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
-        Ok(answer((self.0)(socket.clone(), RawEvent::new(packet))))
+    fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
+        put((self.0)(socket.clone(), RawEvent::new(packet)), into);
+        Ok(())
     }
 }
 
@@ -441,13 +454,15 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Welcome,
 {
-    fn call(&self, socket: &Socket, _packet: &Packet) -> Result<BoxFuture<Answer>, Error> {
+    fn call(&self, socket: &Socket, _packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
         let future = (self.0)(socket.clone());
-        Ok(Box::pin(async move {
+        let welcome = async move {
             match future.await.into_welcome() {
                 Ok(()) => Answer::nothing(),
                 Err(error) => Answer(Kind::Error(error)),
             }
-        }))
+        };
+        put(welcome, into);
+        Ok(())
     }
 }

@@ -27,10 +27,10 @@ pub(crate) use self::tasks::Tasks;
 use crate::closing::{DisconnectReason, Ending};
 use crate::encode::Scratch;
 use crate::error::{Error, code, panic_text};
-use crate::handler::{Answer, BoxFuture, Kind};
+use crate::handler::{Answer, BoxFuture, Called, Kind};
 use crate::outbox::{Push, wake};
 use crate::protocol::{Id, Outgoing, Packet};
-use crate::router::{Listener, Listeners, Snapshot};
+use crate::router::{Listener, Listeners, Snapshot, Table};
 use crate::socket::Socket;
 use crate::subscriptions;
 use crate::watch::Handling;
@@ -48,6 +48,8 @@ pub(crate) struct Lane {
     socket: Snapshot,
     /// The free places of listeners that run beside the lane; made for the first of them.
     places: Option<HashMap<u64, Places>>,
+    /// The box of the last handler that was through.
+    spare: Option<Called>,
     /// Whether the connect handlers have passed it.
     is_used: bool,
 }
@@ -74,6 +76,11 @@ impl Lane {
     /// Whether nothing has passed it yet: the connect handlers are to be the first.
     pub(crate) fn is_new(&self) -> bool {
         !self.is_used
+    }
+
+    /// Gives back what it has not needed for long.
+    pub(crate) fn rest(&mut self) {
+        self.spare = None;
     }
 
     fn places(&mut self, listener: &Listener, concurrent: usize) -> Arc<Semaphore> {
@@ -171,6 +178,8 @@ struct Running {
     future: Guarded,
     /// It was polled when it was called, in this very turn.
     is_polled: bool,
+    /// It has answered: nothing is left in its box.
+    is_through: bool,
     limit: Duration,
     /// Set when the future was not ready: most never need it.
     timer: Option<Pin<Box<Sleep>>>,
@@ -188,7 +197,10 @@ impl Turn {
         };
         let listeners = match connects {
             true => [io.map(|table| table.connect.clone().into()), None],
-            false => [io, own].map(|table| table.and_then(|table| table.listeners(packet.event())).cloned()),
+            false => {
+                let of = |table: Option<&Arc<Table>>| table.and_then(|table| table.listeners(packet.event())).cloned();
+                [of(io), of(own)]
+            }
         };
         let mut handling = match connects {
             true => Handling::connects(&packet),
@@ -221,11 +233,11 @@ impl Turn {
                         socket.forget_listener(listener.id);
                     }
                     *stage = match listener.concurrent() {
-                        None => event.start(socket, listener, None, cx),
+                        None => event.start(socket, listener, None, &mut lane.spare, cx),
                         Some(n) => {
                             let places = lane.places(listener, n);
                             match places.clone().try_acquire_owned() {
-                                Ok(place) => event.start(socket, listener, Some(place), cx),
+                                Ok(place) => event.start(socket, listener, Some(place), &mut lane.spare, cx),
                                 Err(_) => {
                                     Stage::Place(listener.clone(), Box::pin(places.acquire_owned().map(Result::ok)))
                                 }
@@ -236,11 +248,12 @@ impl Turn {
                 Stage::Place(listener, place) => {
                     let place = ready!(place.poll_unpin(cx));
                     let listener = listener.clone();
-                    *stage = event.start(socket, &listener, place, cx);
+                    *stage = event.start(socket, &listener, place, &mut lane.spare, cx);
                 }
                 Stage::Running(running) => match running.poll(socket, event, timing, cx) {
                     Poll::Ready(answer) => {
                         let limit = running.limit;
+                        lane.spare = running.future.0.take_if(|_| running.is_through && !event.connects);
                         *stage = event.take(socket, answer, limit);
                     }
                     Poll::Pending if running.place.is_some() => {
@@ -279,21 +292,35 @@ impl Underway {
         socket: &Socket,
         listener: &Listener,
         place: Option<OwnedSemaphorePermit>,
+        spare: &mut Option<Called>,
         cx: &mut Context<'_>,
     ) -> Stage {
         self.handling.begins();
-        let mut future = Guarded(None);
+        let mut future = Guarded(spare.take());
         let started = self.handling.run(|| {
             catch_unwind(AssertUnwindSafe(|| {
-                let future = future.0.insert(listener.call.call(socket, &self.packet)?);
-                Ok(future.poll_unpin(cx))
+                listener.call.call(socket, &self.packet, &mut future.0)?;
+                Ok(future.0.as_mut().map_or(Poll::Pending, |future| future.poll(cx)))
             }))
         });
+        // A connect handler is the only one of its size.
+        if let Ok(Ok(Poll::Ready(_)) | Err(_)) = &started
+            && !self.connects
+        {
+            *spare = future.0.take();
+        }
         let usual = if self.connects { CONNECT_LIMIT } else { socket.config().handler_timeout };
         let limit = listener.timeout().unwrap_or(usual);
         let answer = match started {
             Ok(Ok(Poll::Pending)) => {
-                return Stage::Running(Running { future, is_polled: true, limit, timer: None, place });
+                return Stage::Running(Running {
+                    future,
+                    is_polled: true,
+                    is_through: false,
+                    limit,
+                    timer: None,
+                    place,
+                });
             }
             Ok(Ok(Poll::Ready(answer))) => answer,
             Ok(Err(refused)) => Answer(Kind::Error(refused)),
@@ -396,12 +423,12 @@ fn send(socket: &Socket, frame: Scratch, last: bool) -> Stage {
 
 /// A handler's future, whose panics end nothing but itself: neither when it is polled nor when it
 /// is dropped.
-struct Guarded(Option<BoxFuture<Answer>>);
+struct Guarded(Option<Called>);
 
 impl Guarded {
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<Poll<Answer>, Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(|| match &mut self.0 {
-            Some(future) => future.poll_unpin(cx),
+            Some(future) => future.poll(cx),
             None => Poll::Pending,
         }))
     }
@@ -417,14 +444,17 @@ impl Drop for Guarded {
 }
 
 impl Running {
-    fn new(future: BoxFuture<Answer>, limit: Duration) -> Running {
-        Running { future: Guarded(Some(future)), is_polled: false, limit, timer: None, place: None }
+    fn new(future: Called, limit: Duration) -> Running {
+        Running { future: Guarded(Some(future)), is_polled: false, is_through: false, limit, timer: None, place: None }
     }
 
     fn poll(&mut self, socket: &Socket, event: &mut Underway, timing: Timing, cx: &mut Context<'_>) -> Poll<Answer> {
         if !std::mem::take(&mut self.is_polled) {
             let answer = match event.handling.run(|| self.future.poll(cx)) {
-                Ok(Poll::Ready(answer)) => Some(answer),
+                Ok(Poll::Ready(answer)) => {
+                    self.is_through = true;
+                    Some(answer)
+                }
                 Ok(Poll::Pending) => None,
                 Err(panic) => Some(panicked(socket, &event.packet, &*panic)),
             };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 pub use self::json::{Json, is_deeper};
-pub(crate) use self::json::{read_object, write_json};
+pub(crate) use self::json::{is_plain, read_object, write_json};
 pub use self::memory::Memory;
 use crate::frame::Frames;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{self, Scratch};
 use crate::error::{Error, code};
-use crate::handler::{self, Answer, BoxFuture, Kind};
+use crate::handler::{self, Answer, Called, Kind};
 use crate::history::{Position, Start};
 use crate::io::Joining;
 use crate::lane;
@@ -124,8 +124,8 @@ impl Asked {
 }
 
 /// Handles one of the two; it answers by itself where it does not refuse.
-pub(crate) fn handle(socket: Socket, packet: Packet) -> BoxFuture<Answer> {
-    Box::pin(async move {
+pub(crate) fn handle(socket: Socket, packet: Packet) -> Called {
+    Called::new(async move {
         let done = match packet.event() {
             "subscribe" => subscribe(&socket, &packet).await,
             _ => unsubscribe(&socket, &packet).await,

@@ -7,11 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use serde::Serialize;
+use sha1::{Digest, Sha1};
 
 use crate::config::{AllowedOrigins, Config};
 use crate::connection;
@@ -260,12 +263,18 @@ async fn open(io: &Io, parts: &http::request::Parts, can_upgrade: bool) -> Resul
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    let accept = HeaderValue::from_str(&connection::accept_key(key.as_bytes()));
+    let accept = HeaderValue::from_str(&accept_key(key.as_bytes()));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.map_err(|_| bad("Sec-WebSocket-Key"))?);
     if chosen && let Ok(name) = HeaderValue::from_str(spoken.dialect.subprotocol()) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
     Ok(Opened { handshake, spoken, admitted: Admitted { _pass: pass, _alive: alive }, response })
+}
+
+/// `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2).
+fn accept_key(key: &[u8]) -> String {
+    let key = Sha1::new().chain_update(key).chain_update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64.encode(key.finalize())
 }
 
 fn bad(name: &str) -> Refusal {

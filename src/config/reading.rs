@@ -49,7 +49,7 @@ pub(crate) fn walk(keys: &mut impl Keys, config: &mut Config) {
     keys.key(("maxConnectionsPerAddress", about), OrNull(Count(1)), &mut c.max_connections_per_address);
     let about = "Messages that are no envelope and are answered so; the next one closes with 1008.";
     keys.key(("maxInvalidFrames", about), Count(0), &mut c.max_invalid_frames);
-    let about = "What a connection keeps for what it has not put together yet.";
+    let about = "What is read from the system at once, into a buffer that all connections of a thread share.";
     keys.key(("readBuffer", about), Size(128), &mut c.read_buffer);
     keys.section(("outbox", "The queue to a peer."), |keys| {
         keys.key(("messages", "Messages that wait for one peer."), Count(1), &mut c.outbox.messages);

@@ -73,7 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.next_ping = now + config.ping_interval;
             self.writer.rest(true);
             self.socket.member().outbox.rest();
-            self.writer.control.extend_from_slice(&crate::frame::ping());
+            self.lane.iter_mut().for_each(|lane| lane.rest());
+            self.writer.control(&crate::frame::ping());
         }
         self.write(now, cx)
     }

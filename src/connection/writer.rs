@@ -24,6 +24,9 @@ const LEAST_PROGRESS: usize = 1024;
 /// A queue that grew beyond this many entries is given back when it is empty; what is smaller, with the next ping.
 const KEEP: usize = TURN_FRAMES;
 
+/// So many frames and less are a few.
+const FEW: usize = 8;
+
 #[derive(Default)]
 pub(super) struct Writer {
     /// Taken from the outbox and from rooms with history; of the first, `offset` bytes are sent.
@@ -32,7 +35,7 @@ pub(super) struct Writer {
     /// Empty but while a batch is made: no allocation for each.
     ready: Vec<Arc<Room>>,
     /// Pongs, close frames and the like: they go between two frames, before what waits.
-    pub(super) control: BytesMut,
+    control: BytesMut,
     /// Sent since the outbox was last told: of what was queued there, and of all.
     sent: Backlog,
     sent_in_all: Backlog,
@@ -154,6 +157,16 @@ impl Writer {
         }
     }
 
+    /// Takes a control frame of the connection's own.
+    pub(super) fn control(&mut self, frame: &[u8]) {
+        self.control.extend_from_slice(frame);
+    }
+
+    /// Bytes of control frames that wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
     /// Whether nothing is on its way: what waits has not been looked at yet.
     pub(super) fn is_idle(&self) -> bool {
         self.is_empty() && !self.is_leaving
@@ -163,9 +176,22 @@ impl Writer {
         self.batch.is_empty() && self.control.is_empty()
     }
 
-    /// One vectored write: the rest of a frame that was begun, control frames, then what waits.
+    /// One vectored write.
     fn poll_once<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); TURN_FRAMES + 1];
+        // Mostly there is one frame: to lay out slices for a whole turn would cost more than the frame itself.
+        if self.batch.len() < FEW {
+            return self.poll_slices::<FEW, S>(io, cx);
+        }
+        self.poll_slices::<{ TURN_FRAMES + 1 }, S>(io, cx)
+    }
+
+    /// Writes at most so many slices: the rest of a frame that was begun, control frames, then what waits.
+    fn poll_slices<const N: usize, S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); N];
         let mut used = 0;
         let mut add = |bytes| {
             if used < slices.len() {
@@ -243,7 +269,7 @@ impl Writer {
     pub(super) fn leave(&mut self, farewell: &[Bytes]) {
         self.is_leaving = true;
         self.batch.truncate(usize::from(self.offset > 0));
-        farewell.iter().for_each(|frame| self.control.extend_from_slice(frame));
+        farewell.iter().for_each(|frame| self.control(frame));
     }
 
     /// Nothing waits: what has grown is given back, and with `all` what has not.

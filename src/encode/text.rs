@@ -5,20 +5,13 @@ use serde::{Serialize, Serializer};
 use serde_json::Error;
 
 use super::Scratch;
+use crate::protocol::is_plain;
 
 /// serde_json's serializer, but for a value that is one plain text.
 pub(super) struct OrText<'a, S> {
     pub(super) json: S,
     /// Takes the text where it is one.
     pub(super) text: &'a mut Option<Scratch>,
-}
-
-/// Whether nothing in a text is to be escaped (RFC 8259 §7).
-fn is_plain(text: &str) -> bool {
-    let is_special = |&b: &u8| (b < b' ') | (b == b'"') | (b == b'\\');
-    // No early end within a part: so the compiler compares all its bytes at once.
-    let is_plain = |part: &[u8]| !part.iter().fold(false, |found, b| found | is_special(b));
-    text.as_bytes().chunks(64).all(is_plain)
 }
 
 macro_rules! forward {

@@ -1,4 +1,4 @@
-//! Much of what is small: fragments and control frames, of which tungstenite takes any number.
+//! Much of what is small: fragments and control frames, of which a reader of frames takes any number unless it counts them.
 
 use std::time::Duration;
 

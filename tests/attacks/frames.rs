@@ -129,7 +129,7 @@ async fn bytes_may_come_one_at_a_time() {
     assert_eq!(raw.frame().await.unwrap().json(), json!({"event": "ack", "id": "é", "data": [1, 2]}));
 }
 
-/// tungstenite reserves what a header declares, up to its frame limit, which is 16 MiB by default.
+/// Who reserves what a header declares can be made to reserve anything.
 #[tokio::test]
 async fn a_declared_length_above_the_limit_closes_with_1009_and_reserves_nothing() {
     let server = server().await;

@@ -17,7 +17,7 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(config.handshake_timeout, secs(10));
     assert_eq!((config.ping_interval, config.silence_timeout, config.write_timeout), (secs(25), secs(45), secs(10)));
     assert_eq!((config.max_connections, config.max_connections_per_address), (None, None));
-    assert_eq!((config.max_invalid_frames, config.read_buffer), (16, 1024));
+    assert_eq!((config.max_invalid_frames, config.read_buffer), (16, 64 * 1024));
     assert_eq!((config.outbox.messages, config.outbox.bytes), (1024, 4 * 1024 * 1024));
     assert_eq!(config.outbox.overflow, Overflow::Disconnect);
     assert_eq!((config.inbox.messages, config.inbox.bytes), (256, 1024 * 1024));

@@ -201,6 +201,45 @@ async fn a_handler_that_takes_too_long_is_cancelled_and_answered_timeout() {
     assert_eq!((&told["code"], &told["event"]), (&json!("timeout"), &json!("own")));
 }
 
+/// Boxes are used again, also of handlers of another size, and after one that was cancelled, refused its payload or panicked.
+#[tokio::test]
+async fn what_a_handler_holds_goes_when_it_is_through_however_it_ends() {
+    let server = Server::with(json!({"handlerTimeout": "50ms"})).await;
+    let held = Arc::new(());
+    let on = |event: &'static str, is_large: bool| {
+        let held = held.clone();
+        server.io.on::<String>(event, move |_, how| {
+            let (held, padding) = (held.clone(), [7u8; 600]);
+            async move {
+                let padding = if is_large { Some(padding) } else { None };
+                match &*how {
+                    "waits" => tokio::task::yield_now().await,
+                    "for ever" => std::future::pending().await,
+                    "panics" => panic!("as asked for"),
+                    _ => {}
+                }
+                Arc::strong_count(&held) + padding.map_or(0, |padding| usize::from(padding[0]))
+            }
+        });
+    };
+    on("small", false);
+    on("large", true);
+    let mut client = server.client().await;
+    for how in ["at once", "waits", "for ever", "panics", "at once", "waits"] {
+        for (event, add) in [("small", 0), ("large", 7), ("large", 7), ("small", 0)] {
+            let answer = client.request(event, json!(how)).await;
+            match how {
+                "for ever" => assert_eq!(answer.unwrap_err()["code"], "timeout"),
+                "panics" => assert_eq!(answer.unwrap_err()["code"], "internal"),
+                // Ours, one in each registration, and the one that counts.
+                _ => assert_eq!(answer, Ok(json!(4 + add)), "{event} {how}"),
+            }
+            until("nothing is held", || Arc::strong_count(&held) == 3).await;
+            assert_eq!(client.request(event, json!(1)).await.unwrap_err()["code"], "invalid_payload");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_timeout_of_a_listener_can_be_longer_than_the_usual_one() {
     let server = Server::with(json!({"handlerTimeout": "20ms"})).await;
