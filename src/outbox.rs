@@ -531,7 +531,7 @@ impl Outbox {
         let aborted = state.ending.as_ref().is_some_and(|ending| !ending.drains);
         if !aborted {
             state.take(turn(&self.limits), batch);
-            if state.gates == 0 {
+            if state.gates == 0 && !state.ready.is_empty() {
                 let count = state.ready.len().min(TURN_ROOMS);
                 ready.extend(state.ready.drain(..count));
             }

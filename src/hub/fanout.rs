@@ -22,6 +22,27 @@ thread_local! {
     static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
+/// Whom to wake when no lock is held: in a list of the thread's own, so that none is made for each message, from when there is
+/// somebody. Most messages find their members awake.
+#[derive(Default)]
+struct Wakers(Option<Vec<Waker>>);
+
+impl Wakers {
+    #[inline]
+    fn add(&mut self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            self.0.get_or_insert_with(|| WAKERS.take()).push(waker);
+        }
+    }
+
+    fn wake(self) {
+        if let Some(mut wakers) = self.0 {
+            wakers.drain(..).for_each(Waker::wake);
+            WAKERS.set(wakers);
+        }
+    }
+}
+
 /// To whom a broadcast goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Audience<'a> {
@@ -100,8 +121,7 @@ impl Hub {
     /// a copy of its own. The frame is encoded once per dialect and room.
     pub(crate) fn broadcast(&self, audience: Audience<'_>, message: Message<'_>) -> Delivered {
         let mut delivered = Delivered::default();
-        // Called when no lock is held. The thread's own list: none is made for each message.
-        let mut wakers = WAKERS.take();
+        let mut wakers = Wakers::default();
         let mut seen = self.seen(audience);
         let mut to_fold = Vec::new();
         let keeps = matches!(message.manner, Manner::Overflow(_));
@@ -122,7 +142,7 @@ impl Hub {
                     out.delivered.has_opened |= log.last() == 0 && state.members.is_empty();
                     let except = out.seen.excepted();
                     log.append(message.event, message.data, &except, message.once, Instant::now(), |member| {
-                        out.wakers.extend(member.outbox.push_ready(room));
+                        out.wakers.add(member.outbox.push_ready(room));
                     });
                     let excepted = except.iter().filter(|id| state.members.contains_key(*id)).count();
                     out.delivered.members += state.members.len() - excepted;
@@ -144,8 +164,7 @@ impl Hub {
             };
             wild.iter().for_each(|pattern| out.put_through(pattern, name, seq, Some(&state.members)));
         });
-        wakers.drain(..).for_each(Waker::wake);
-        WAKERS.set(wakers);
+        wakers.wake();
         to_fold.iter().for_each(Room::fold);
         delivered
     }
@@ -195,7 +214,7 @@ struct Put<'a, 'b> {
     once: Option<AtLeastOnce>,
     seen: &'b mut Seen<'a>,
     delivered: &'b mut Delivered,
-    wakers: &'b mut Vec<Waker>,
+    wakers: &'b mut Wakers,
 }
 
 impl Put<'_, '_> {
@@ -247,9 +266,9 @@ impl Put<'_, '_> {
                     Handed::Sent { backlog, waker } => self.put_before(backlog, waker),
                     Handed::Waits(waker) => {
                         self.delivered.members += 1;
-                        self.wakers.extend(waker);
+                        self.wakers.add(waker);
                     }
-                    Handed::GivenUp(waker) => self.wakers.extend(waker),
+                    Handed::GivenUp(waker) => self.wakers.add(waker),
                     Handed::Closed => {}
                 }
                 continue;
@@ -265,7 +284,7 @@ impl Put<'_, '_> {
                 }
                 Push::Dropped { waker, count: dropped } => {
                     member.counters.drop_by(manner, dropped);
-                    self.wakers.extend(waker);
+                    self.wakers.add(waker);
                 }
                 Push::Full | Push::Closed => {}
             }
@@ -273,10 +292,11 @@ impl Put<'_, '_> {
         encoded.count
     }
 
+    #[inline]
     fn put_before(&mut self, backlog: Backlog, waker: Option<Waker>) {
         self.delivered.members += 1;
         self.delivered.slowest = self.delivered.slowest.or_worse(backlog);
-        self.wakers.extend(waker);
+        self.wakers.add(waker);
     }
 }
 

@@ -7,6 +7,9 @@ use bytes::Bytes;
 /// Frames are put together up to so many bytes: one thing to queue, to hand to the kernel and to free for many messages.
 const MOST: usize = 16 * 1024;
 
+/// What has room for a second frame has room for so much.
+const LEAST: usize = 1024;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It is sent, or the connection ends before: an emit to this socket alone, or a broadcast that ends who has no room for it.
@@ -83,9 +86,9 @@ impl Item {
             return false;
         }
         if length > run.capacity() {
-            // Never much more than is in it.
-            let capacity = length.max((run.capacity() * 2).min(MOST));
-            run.reserve_exact(capacity - run.len());
+            // In few steps: only the last run of a queue has room that it does not use.
+            let capacity = (run.capacity() * 4).clamp(LEAST, MOST);
+            run.reserve_exact(capacity.max(length) - run.len());
         }
         run.extend_from_slice(frame);
         self.messages += 1;
