@@ -1,5 +1,7 @@
 //! What becomes of it when a socket goes, a room begins anew, or all ends.
 
+use std::ops::RangeInclusive;
+
 use eventwire::GivenUp;
 
 use super::*;
@@ -85,15 +87,21 @@ async fn a_disconnect_sends_first_what_waits_to_be_sent() {
     }
 }
 
+/// One who was sent 1 to `last`, and then what came after the room was cleared.
+async fn of_two_lives(server: &Server, last: u64, then: RangeInclusive<u64>) -> Client {
+    let mut client = server.client_in("once:a").await;
+    emit(server, "once:a", 1..=last).await;
+    numbers(&mut client, last as usize).await;
+    server.io.room("once:a").clear();
+    emit(server, "once:a", then).await;
+    client.expect("gap").await;
+    client
+}
+
 #[tokio::test]
 async fn another_life_of_a_room_asks_for_nothing_of_the_former() {
     let (server, letters) = server(quick()).await;
-    let mut client = server.client_in("once:a").await;
-    emit(&server, "once:a", 1..=2).await;
-    numbers(&mut client, 2).await;
-    server.io.room("once:a").clear();
-    emit(&server, "once:a", 7..=7).await;
-    client.expect("gap").await;
+    let mut client = of_two_lives(&server, 2, 7..=7).await;
     assert_eq!(number(&mut client).await, (7, 0));
     let told = letters.wait(2).await;
     assert!(told.iter().all(|letter| letter.reason == GivenUp::Overtaken), "{told:?}");
@@ -133,12 +141,7 @@ async fn a_shutdown_is_not_held_up() {
 #[tokio::test]
 async fn an_acknowledgement_of_a_former_life_settles_nothing_of_this_one() {
     let (server, letters) = server(patient()).await;
-    let mut client = server.client_in("once:a").await;
-    emit(&server, "once:a", 1..=9).await;
-    numbers(&mut client, 9).await;
-    server.io.room("once:a").clear();
-    emit(&server, "once:a", 11..=12).await;
-    client.expect("gap").await;
+    let mut client = of_two_lives(&server, 9, 11..=12).await;
     assert_eq!(numbers(&mut client, 2).await, [(11, 0), (12, 0)]);
     ack(&mut client, "once:a", 9).await;
     client.expect_nothing().await;
