@@ -93,6 +93,13 @@ impl Inbox {
         Some((lane, packet))
     }
 
+    /// The connection has nothing to do: what the lane keeps for the next event is given back, if it is at home.
+    pub(crate) fn rest(&self) {
+        if let Some(lane) = &mut self.lock().home {
+            lane.rest();
+        }
+    }
+
     /// The socket is gone: nothing is kept.
     pub(crate) fn clear(&self) {
         let state = std::mem::take(&mut *self.lock());

@@ -73,7 +73,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.next_ping = now + config.ping_interval;
             self.writer.rest(true);
             self.socket.member().outbox.rest();
-            self.lane.iter_mut().for_each(|lane| lane.rest());
+            match &mut self.lane {
+                Some(lane) => lane.rest(),
+                None => self.socket.inbox().rest(),
+            }
             self.writer.control(&crate::frame::ping());
         }
         self.write(now, cx)

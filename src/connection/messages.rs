@@ -176,7 +176,8 @@ impl Messages {
             }
             return Some(Incoming::Message { payload: Bytes::copy_from_slice(payload), is_binary: opcode == BINARY });
         }
-        self.append(payload, frame.left);
+        let most = self.max_message - self.message.len() - payload.len();
+        self.append(payload, if frame.is_last { frame.left } else { most });
         // As soon as it comes: who sends much that is wrong is told so before all of it is here.
         if opcode == TEXT && !self.is_utf8_so_far(is_whole) {
             return Some(Incoming::Fault(DisconnectReason::NotUtf8));
@@ -189,7 +190,7 @@ impl Messages {
         Some(Incoming::Message { payload, is_binary: opcode == BINARY })
     }
 
-    /// `to_come` is what the peer says: no more room is made for it than for what has come.
+    /// `to_come` is what the peer may still send: no more room is made for it than for what has come.
     fn append(&mut self, payload: &[u8], to_come: usize) {
         let length = self.message.len() + payload.len();
         if length > self.message.capacity() {

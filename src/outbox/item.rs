@@ -86,8 +86,8 @@ impl Item {
             return false;
         }
         if length > run.capacity() {
-            // In few steps: only the last run of a queue has room that it does not use.
-            let capacity = (run.capacity() * 4).clamp(LEAST, MOST);
+            // Never much more than is in it, but for the first: what is left of it is not counted as waiting.
+            let capacity = (run.capacity() * 2).clamp(LEAST, MOST);
             run.reserve_exact(capacity.max(length) - run.len());
         }
         run.extend_from_slice(frame);

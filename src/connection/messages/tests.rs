@@ -255,6 +255,19 @@ fn no_more_room_is_made_than_twice_what_has_come() {
 }
 
 #[test]
+fn many_fragments_make_a_message_grow_in_few_steps() {
+    let mut messages = Messages::new(100_000);
+    assert_eq!(messages.next(&mut Sent::new(0x02, [0; 10_000]).bytes()).1, None);
+    let (mut capacity, mut grown) = (messages.message.capacity(), 0);
+    for _ in 0..4_000 {
+        assert_eq!(messages.next(&mut Sent::new(0x00, [0]).bytes()).1, None);
+        grown +=
+            usize::from(messages.message.capacity() != std::mem::replace(&mut capacity, messages.message.capacity()));
+    }
+    assert!(grown <= 2 && capacity <= 2 * 14_000, "{grown} times, to {capacity}");
+}
+
+#[test]
 fn fragments_are_counted_for_each_message() {
     let (first, more, last) = (Sent::new(1, []).bytes(), Sent::new(0, []).bytes(), Sent::new(0x80, []).bytes());
     let most = [first.clone(), more.repeat(MAX_FRAGMENTS as usize - 2), last].concat();
