@@ -166,13 +166,12 @@ fn rooms(io: &Io) {
             return Err(Error::new("too_short", "`bytes` is at least 30"));
         }
         let pace = Pace::slowest(256 * 1024).at_most(Duration::from_secs(30));
-        let mut line = format!("@@0000{:024}{}", 0, "x".repeat(bytes - 30));
-        let mut number = String::with_capacity(8);
+        let (mut line, rest) = (String::with_capacity(bytes), format!("{:016}{}", 0, "x".repeat(bytes - 30)));
         for n in 0..lines {
-            number.clear();
+            line.clear();
             // Writing to a text does not fail.
-            let _ = write!(number, "{n:08x}");
-            line.replace_range(6..14, &number);
+            let _ = write!(line, "@@0000{n:08x}");
+            line.push_str(&rest);
             socket.io().to(&room).paced(pace).emit("message", &line).await?;
             if n % BURST_TURN == BURST_TURN - 1 {
                 tokio::task::yield_now().await;

@@ -86,8 +86,8 @@ impl Item {
             return false;
         }
         if length > run.capacity() {
-            // Never much more than is in it, but for the first: what is left of it is not counted as waiting.
-            let capacity = (run.capacity() * 2).clamp(LEAST, MOST);
+            // In few steps. The room that is not used is not counted as waiting: less than 1 KiB a message, and bounded as these are.
+            let capacity = (run.capacity() * 4).clamp(LEAST, MOST);
             run.reserve_exact(capacity.max(length) - run.len());
         }
         run.extend_from_slice(frame);
