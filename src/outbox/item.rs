@@ -86,7 +86,7 @@ impl Item {
             return false;
         }
         if length > run.capacity() {
-            // In few steps. The room that is not used is not counted as waiting: less than 1 KiB a message, and bounded as these are.
+            // In few steps. The room that is not used is not counted as waiting: at most three times what is, or what one run has at least.
             let capacity = (run.capacity() * 4).clamp(LEAST, MOST);
             run.reserve_exact(capacity.max(length) - run.len());
         }

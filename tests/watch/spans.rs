@@ -181,15 +181,12 @@ async fn no_secret_is_written_at_any_level() {
     raw.write(&frame(0x82, b"payl0ad-secret")).await;
     assert_eq!(raw.closed().await.0, 1003);
     written.line("disconnect").await;
+    tracing::trace!("the lowest level is written, too");
     let text = written.text();
-    let secrets = ["t0ken", "qu3ry", "b3arer", "api-k3y", "c00kie", "pr0tocol", "wr0ng"].into_iter();
-    for secret in secrets {
+    for secret in ["t0ken", "qu3ry", "b3arer", "api-k3y", "c00kie", "pr0tocol", "wr0ng", "payl0ad"] {
         let found: Vec<&str> = text.lines().filter(|line| line.contains(secret)).collect();
         assert!(found.is_empty(), "{secret}: {found:#?}");
     }
-    let ours = |line: &&str| line.contains(" eventwire") || line.contains("said=");
-    let payloads: Vec<&str> = text.lines().filter(ours).filter(|line| line.contains("payl0ad")).collect();
-    assert!(payloads.is_empty(), "{payloads:#?}");
     assert!(text.contains("refused") && text.contains("TRACE"), "all was looked at: {text}");
 }
 
