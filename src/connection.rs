@@ -151,7 +151,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket, io: S, read_al
         // It is a part of the HTTP connection's buffer, and would keep all of it.
         drop(read_already);
         socket.io().connect(&socket);
-        poll_fn(|cx| connection.poll(cx)).await
+        let reason = poll_fn(|cx| connection.poll(cx)).await;
+        connection.writer.end(socket.member());
+        reason
     };
     // Whatever fails in here, nothing of the socket stays behind.
     let reason = AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|panic| {

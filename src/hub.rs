@@ -158,8 +158,10 @@ impl Hub {
 
     /// Takes a member out of everything. Returns the rooms that are gone with it.
     pub(crate) fn disconnect(&self, member: &Member) -> Vec<Arc<str>> {
+        let rooms = member.joined.leave_all(&self.rooms, member.id);
+        // Last: who sees no socket any more sees none in a room either.
         self.everyone.lock().leave(member.id);
-        member.joined.leave_all(&self.rooms, member.id)
+        rooms
     }
 
     pub(crate) fn join(
@@ -178,10 +180,6 @@ impl Hub {
 
     pub(crate) fn len(&self) -> usize {
         self.everyone.lock().members.len()
-    }
-
-    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
-        self.everyone.lock().members.values().cloned().collect()
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {

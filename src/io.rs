@@ -532,17 +532,18 @@ impl Io {
     pub(crate) fn disconnect(&self, socket: &Socket, reason: &DisconnectReason) {
         self.0.watched.closes.add(reason.name());
         let gone = self.0.hub.disconnect(socket.member());
-        self.forget_socket(socket.id());
         socket.member().deliveries.close(socket.member());
+        self.forget_socket(socket);
         self.tell_given_up(socket);
-        self.0.totals.add(&socket.member().counters);
         gone.iter().for_each(|room| self.settle(room));
     }
 
-    /// With many sockets goes the place that they took.
-    fn forget_socket(&self, id: SocketId) {
+    /// What was counted for it is kept. With many sockets goes the place that they took.
+    fn forget_socket(&self, socket: &Socket) {
         let mut sockets = self.lock_sockets();
-        let gone = sockets.remove(&id);
+        let gone = sockets.remove(&socket.id());
+        // Under the lock: whoever sums has it among those that are here or among those that are gone.
+        self.0.totals.add(&socket.member().counters);
         if is_sparse(sockets.len(), sockets.capacity()) {
             let left = sockets.len();
             sockets.shrink_to(left * 2);

@@ -82,9 +82,11 @@ impl Io {
     pub fn stats(&self) -> Stats {
         let [messages_in, bytes_in, messages_out, bytes_out, gaps, rest @ ..] = self.counted(Counters::totals);
         let [delivered, again, acked, nacked, dead_letters, left, dropped] = rest;
+        // First: a socket is in its rooms for no longer than it is here.
+        let sockets = self.hub().len();
         let census = self.hub().census();
         Stats {
-            sockets: self.hub().len(),
+            sockets,
             rooms: census.rooms,
             patterns: census.patterns,
             members: census.members,

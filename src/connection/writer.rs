@@ -13,6 +13,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use crate::closing::Ending;
+use crate::frame;
 use crate::hub::Member;
 use crate::outbox::{Backlog, Item, Next, TURN_BYTES, TURN_FRAMES};
 use crate::rooms::Room;
@@ -24,7 +25,7 @@ const LEAST_PROGRESS: usize = 1024;
 /// A queue that grew beyond this many entries is given back when it is empty; what is smaller, with the next ping.
 const KEEP: usize = TURN_FRAMES;
 
-/// So many frames and less are a few.
+/// A write of fewer frames lays out slices for so many alone.
 const FEW: usize = 8;
 
 #[derive(Default)]
@@ -36,8 +37,9 @@ pub(super) struct Writer {
     ready: Vec<Arc<Room>>,
     /// Pongs, close frames and the like: they go between two frames, before what waits.
     control: BytesMut,
-    /// Sent since the outbox was last told: of what was queued there, and of all.
+    /// Sent since the outbox was last told, of what was queued there.
     sent: Backlog,
+    /// Sent by the last write, whatever it was.
     sent_in_all: Backlog,
     stall: Option<Stall>,
     /// Something was written since the stream was last flushed.
@@ -71,10 +73,6 @@ impl Writer {
     ) -> Poll<io::Result<Written>> {
         loop {
             if self.batch.is_empty() && !self.is_leaving {
-                let all = mem::take(&mut self.sent_in_all);
-                if all.bytes > 0 {
-                    member.counters.wrote(all.messages, all.bytes);
-                }
                 let sent = mem::take(&mut self.sent);
                 match member.outbox.take(sent, &mut self.batch, &mut self.ready, cx.waker()) {
                     Next::Write if self.ready.is_empty() => {}
@@ -97,7 +95,11 @@ impl Writer {
                 return Poll::Ready(Ok(Written::All));
             }
             match self.poll_once(io, cx) {
-                Poll::Ready(Ok(written)) => self.progressed(written, now),
+                Poll::Ready(Ok(written)) => {
+                    let whole = mem::take(&mut self.sent_in_all);
+                    member.counters.wrote(whole.messages, whole.bytes);
+                    self.progressed(written, now);
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     self.stall.get_or_insert(Stall { since: now, taken: 0 });
@@ -252,6 +254,14 @@ impl Writer {
             if stall.taken >= LEAST_PROGRESS {
                 *stall = Stall { since: now, taken: 0 };
             }
+        }
+    }
+
+    /// The connection is over: of a run of frames that was begun, those count that have gone.
+    pub(super) fn end(&self, member: &Member) {
+        if let Some(begun) = self.batch.front() {
+            let (frames, bytes) = frame::whole(&begun[..self.offset]);
+            member.counters.wrote(frames, bytes);
         }
     }
 

@@ -47,10 +47,12 @@ impl Io {
 
     /// Sums of what is counted for each connection, of those that are gone as well.
     pub(crate) fn counted<const N: usize>(&self, of: impl Fn(&Counters) -> [u64; N]) -> [u64; N] {
-        // First those that are gone: what goes meanwhile may be missing, but is not counted twice.
-        let mut sums = of(self.0.totals.gone());
-        for member in self.0.hub.members() {
-            let counts = of(&member.counters);
+        let (mut sums, here) = {
+            let sockets = self.lock_sockets();
+            (of(self.0.totals.gone()), sockets.values().cloned().collect::<Vec<_>>())
+        };
+        for socket in here {
+            let counts = of(&socket.member().counters);
             sums = array::from_fn(|index| sums[index] + counts[index]);
         }
         sums

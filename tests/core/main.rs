@@ -9,6 +9,7 @@ mod support;
 mod answers;
 mod broadcasts;
 mod connect;
+mod counters;
 mod defaults;
 mod dialects;
 mod emits;
