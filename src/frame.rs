@@ -1,18 +1,39 @@
-//! WebSocket frames as a server writes them (RFC 6455 §5.2): unmasked, whole, never fragmented.
+//! WebSocket frames as a server writes them (RFC 6455 §5.2): unmasked, whole, never fragmented. Those that clients send are read by
+//! `connection/messages.rs`.
 
 use bytes::Bytes;
 
 const FIN: u8 = 0x80;
 
-/// The opcodes that this side writes (RFC 6455 §11.8).
+/// The opcodes (RFC 6455 §11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Opcode {
+    Continuation = 0,
     Text = 1,
     Binary = 2,
     Close = 8,
     Ping = 9,
     Pong = 10,
+}
+
+impl Opcode {
+    /// `None`: reserved, for extensions.
+    pub(crate) fn parse(bits: u8) -> Option<Opcode> {
+        Some(match bits {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn is_control(self) -> bool {
+        matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
+    }
 }
 
 /// The longest header of an unmasked frame: two bytes and a length of eight.

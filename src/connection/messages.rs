@@ -6,14 +6,7 @@ use std::str::from_utf8;
 use bytes::Bytes;
 
 use crate::closing::DisconnectReason;
-
-/// The opcodes (RFC 6455 §11.8). All from 8 are those of control frames.
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
+use crate::frame::Opcode;
 
 /// Two bytes, a length of eight, a mask of four.
 const MAX_HEADER: usize = 14;
@@ -54,7 +47,7 @@ pub(super) struct Messages {
     /// What has come of a control frame: it may stand between the fragments of a message.
     control: Vec<u8>,
     /// The opcode of the message whose fragments are coming, how many have begun, and what they hold so far.
-    opcode: Option<u8>,
+    opcode: Option<Opcode>,
     fragments: u32,
     message: Vec<u8>,
     /// How much of a text is known to be UTF-8.
@@ -63,7 +56,7 @@ pub(super) struct Messages {
 
 #[derive(Clone, Copy)]
 struct Frame {
-    opcode: u8,
+    opcode: Opcode,
     is_last: bool,
     /// As it is for the next byte of the payload.
     mask: [u8; 4],
@@ -106,9 +99,9 @@ impl Messages {
             let is_ascii = unmask(payload, &mut frame.mask);
             read = end;
             frame.left -= payload.len();
-            let incoming = match frame.opcode {
-                CLOSE.. => self.control(frame, payload),
-                _ => self.data(frame, payload, is_ascii),
+            let incoming = match frame.opcode.is_control() {
+                true => self.control(frame, payload),
+                false => self.data(frame, payload, is_ascii),
             };
             if incoming.is_some() {
                 return (read, incoming);
@@ -143,19 +136,22 @@ impl Messages {
 
     /// What a client may send next (RFC 6455 §5.1, §5.2, §5.4, §5.5).
     fn admit(&mut self, header: &Header) -> Result<Frame, DisconnectReason> {
-        let Header { opcode, is_last, length, .. } = *header;
-        let Some(mask) = header.mask.filter(|_| !header.is_reserved) else { return Err(DisconnectReason::Protocol) };
-        let begun = self.opcode.is_some();
-        let taken = match opcode {
-            CONTINUATION if begun => self.message.len(),
-            TEXT | BINARY if !begun => 0,
-            CLOSE | PING | PONG if is_last && length <= MAX_CONTROL as u64 => 0,
-            _ => return Err(DisconnectReason::Protocol),
+        let Header { opcode: Some(opcode), is_reserved: false, mask: Some(mask), is_last, length, .. } = *header else {
+            return Err(DisconnectReason::Protocol);
         };
-        if length > (self.max_message - taken) as u64 && opcode < CLOSE {
-            return Err(DisconnectReason::TooLarge);
+        let is_begun = self.opcode.is_some();
+        let may_come = match opcode {
+            Opcode::Continuation => is_begun,
+            Opcode::Text | Opcode::Binary => !is_begun,
+            Opcode::Close | Opcode::Ping | Opcode::Pong => is_last && length <= MAX_CONTROL as u64,
+        };
+        if !may_come {
+            return Err(DisconnectReason::Protocol);
         }
-        if opcode < CLOSE {
+        if !opcode.is_control() {
+            if length > (self.max_message - self.message.len()) as u64 {
+                return Err(DisconnectReason::TooLarge);
+            }
             self.fragments += 1;
             if self.fragments > MAX_FRAGMENTS {
                 return Err(DisconnectReason::Flood);
@@ -171,15 +167,18 @@ impl Messages {
         // As nearly all are: in one frame, which has come as a whole.
         if is_whole && self.message.is_empty() {
             self.end_message();
-            if opcode == TEXT && !is_ascii && from_utf8(payload).is_err() {
+            if opcode == Opcode::Text && !is_ascii && from_utf8(payload).is_err() {
                 return Some(Incoming::Fault(DisconnectReason::NotUtf8));
             }
-            return Some(Incoming::Message { payload: Bytes::copy_from_slice(payload), is_binary: opcode == BINARY });
+            return Some(Incoming::Message {
+                payload: Bytes::copy_from_slice(payload),
+                is_binary: opcode == Opcode::Binary,
+            });
         }
         let most = self.max_message - self.message.len() - payload.len();
         self.append(payload, if frame.is_last { frame.left } else { most });
         // As soon as it comes: who sends much that is wrong is told so before all of it is here.
-        if opcode == TEXT && !self.is_utf8_so_far(is_whole) {
+        if opcode == Opcode::Text && !self.is_utf8_so_far(is_whole) {
             return Some(Incoming::Fault(DisconnectReason::NotUtf8));
         }
         if !is_whole {
@@ -187,7 +186,7 @@ impl Messages {
         }
         let payload = std::mem::take(&mut self.message).into();
         self.end_message();
-        Some(Incoming::Message { payload, is_binary: opcode == BINARY })
+        Some(Incoming::Message { payload, is_binary: opcode == Opcode::Binary })
     }
 
     /// `to_come` is what the peer may still send: no more room is made for it than for what has come.
@@ -225,8 +224,8 @@ impl Messages {
             payload = std::mem::take(&mut self.control).into();
         }
         Some(match frame.opcode {
-            PING => Incoming::Ping(payload),
-            PONG => Incoming::Pong,
+            Opcode::Ping => Incoming::Ping(payload),
+            Opcode::Pong => Incoming::Pong,
             _ => close(payload),
         })
     }
@@ -234,9 +233,10 @@ impl Messages {
 
 /// The first two bytes of a frame and what they announce (RFC 6455 §5.2).
 struct Header {
-    opcode: u8,
+    /// `None`: one that only extensions use, of which there are none.
+    opcode: Option<Opcode>,
     is_last: bool,
-    /// Whether bits are set that only extensions use, of which there are none.
+    /// Whether bits are set that only extensions use.
     is_reserved: bool,
     mask: Option<[u8; 4]>,
     length: u64,
@@ -257,7 +257,7 @@ impl Header {
             _ => rest.split_first_chunk().map(|(mask, rest)| (Some(*mask), rest))?,
         };
         Some(Header {
-            opcode: first & 0x0f,
+            opcode: Opcode::parse(first & 0x0f),
             is_last: first & 0x80 != 0,
             is_reserved: first & 0x70 != 0,
             mask,

@@ -51,7 +51,7 @@ impl Envelope<'_> {
 }
 
 /// An envelope as nearly all are written, without white space: `event`, then `data`, a numeric `id` before or after it, and no more. What
-/// is anything else, or wrong, is for [`Envelope`] to read, which takes three times as long.
+/// is anything else, or wrong, is for [`Envelope`] to read, which takes twice as long.
 struct Plain<'a> {
     event: &'a str,
     data: &'a str,
@@ -129,14 +129,8 @@ impl Dialect for Json {
 
     fn encode(&self, packet: &Outgoing<'_>, _memory: &mut Memory, frames: &mut Frames<'_>) {
         frames.text(|out| {
-            if !packet.event.bytes().any(is_special) {
-                out.extend_from_slice(br#"{"event":""#);
-                out.extend_from_slice(packet.event.as_bytes());
-                out.push(b'"');
-            } else {
-                out.extend_from_slice(br#"{"event":"#);
-                write_json(out, packet.event);
-            }
+            out.extend_from_slice(br#"{"event":"#);
+            write_json(out, packet.event);
             if let Some(id) = packet.id {
                 out.extend_from_slice(br#","id":"#);
                 write_json(out, id);

@@ -159,9 +159,9 @@ fn sent() -> impl Strategy<Value = Vec<Sent>> {
         cuts.sort_unstable();
         let last = cuts.len() - 2;
         let parts = cuts.windows(2).enumerate().map(|(i, cut)| {
-            let opcode = if i == 0 { TEXT } else { CONTINUATION };
+            let opcode = if i == 0 { Opcode::Text } else { Opcode::Continuation };
             let is_last = if i == last { 0x80 } else { 0 };
-            Sent::new(is_last | opcode, &bytes[cut[0]..cut[1]])
+            Sent::new(is_last | opcode as u8, &bytes[cut[0]..cut[1]])
         });
         parts.flat_map(|part| [part].into_iter().chain(pings.then(|| Sent::new(0x89, *b"p")))).collect::<Vec<_>>()
     });
