@@ -17,7 +17,8 @@ struct Recent {
     room: Option<(MapId, Known)>,
 }
 
-/// Kept by name too, so that another is told from it without a look at the room. A room that is gone leaves no more than its name here.
+/// Kept by name too, so that another is told from it without a look at the room. Of one that is gone, no more is kept than its name and
+/// the place where it was: neither members nor messages.
 struct Known {
     name: Arc<str>,
     room: Weak<Room>,
