@@ -207,11 +207,7 @@ impl Writer {
             add(&self.control);
         }
         self.batch.iter().skip(begun).for_each(|item| add(item));
-        // Mostly there is one: then the system has no list to copy and to look through.
-        let written = match &slices[..used] {
-            [slice] => ready!(Pin::new(io).poll_write(cx, slice)),
-            slices => ready!(Pin::new(io).poll_write_vectored(cx, slices)),
-        }?;
+        let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..used]))?;
         if written == 0 {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
