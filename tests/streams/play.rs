@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use eventwire::process::{Command, Status};
@@ -27,11 +28,11 @@ pub(crate) struct Case {
     /// Viewers that lose their connection, and about how often.
     pub(crate) cut: usize,
     pub(crate) every: Duration,
-    /// For how long the slow one is slow.
+    /// For how long the slow one is slow, and, where the history is overtaken, until it has been.
     pub(crate) slow: Duration,
     /// The history is so small that it is overtaken.
     pub(crate) is_overtaken: bool,
-    /// How often the process is fed: each time when all have got what it printed but who is slow.
+    /// How often the process is fed: each time when all who are there have got what it printed but who is slow.
     pub(crate) rounds: u64,
     pub(crate) limit: Duration,
     pub(crate) seed: u64,
@@ -99,16 +100,27 @@ impl Case {
                 (viewer, all)
             });
         }
-        let time = self.slow;
+        let hurry = last.wire.slow_down();
         viewers.spawn(async move {
-            last.wire.slow_down(time);
             let all = last.follow().await;
             (last, all)
         });
-        let from = dice(self.steady).below(self.about.max(2) - 1) + 1;
-        for (place, name, from) in
-            [(self.steady, "who comes late", from), (self.steady + 1, "who comes last", u64::MAX)]
-        {
+        let (time, overtaken) = (self.slow, if self.is_overtaken { 3 * self.history as u64 } else { 0 });
+        tokio::spawn({
+            let stage = stage.clone();
+            async move {
+                sleep(time).await;
+                printed(&stage, overtaken).await;
+                hurry.store(true, Ordering::Relaxed);
+            }
+        });
+        let mut from = dice(self.steady).below(self.about.max(2) - 1) + 1;
+        if self.rounds > 0 {
+            // Between two rounds, when nothing is under way that could overtake it at once.
+            from = from.next_multiple_of(ROUND);
+        }
+        let late = [(self.steady, "who comes late", from), (self.steady + 1, "who comes last", u64::MAX)];
+        for (place, name, from) in late {
             let (stage, process) = (stage.clone(), process.clone());
             viewers.spawn(async move {
                 tokio::select! {
@@ -120,7 +132,10 @@ impl Case {
                 (viewer, all)
             });
         }
-        let feeding = tokio::spawn(feed(stage.clone(), self.rounds, pipe, slow, self.steady..self.steady + 2));
+        // From how many bytes on each is there and waited for.
+        let mut waited = vec![0; slow];
+        late.iter().for_each(|(place, _, from)| waited[*place] = *from);
+        let feeding = tokio::spawn(feed(stage.clone(), self.rounds, pipe, waited));
 
         let mut done = Vec::new();
         let all = async {
@@ -183,19 +198,23 @@ async fn printed(stage: &Stage, bytes: u64) {
     }
 }
 
-/// Gives the process a token whenever everyone has what it printed but who is slow or comes late.
-async fn feed(stage: Arc<Stage>, rounds: u64, pipe: PathBuf, slow: usize, late: std::ops::Range<usize>) {
+/// Gives the process a token whenever everyone who is there has what it printed, and its end when they have all of it.
+/// Nobody waits for who is slow.
+async fn feed(stage: Arc<Stage>, rounds: u64, pipe: PathBuf, waited: Vec<u64>) {
     if rounds == 0 {
         return;
     }
     let mut pipe = tokio::fs::OpenOptions::new().write(true).open(pipe).await.expect("the pipe of tokens");
-    for round in 0..rounds {
-        let has_all = |(viewer, far): (usize, u64)| viewer == slow || late.contains(&viewer) || far >= round * ROUND;
-        while !stage.far().into_iter().enumerate().all(has_all) {
+    for round in 0..=rounds {
+        let printed = round * ROUND;
+        let has_all = |(far, from): (u64, &u64)| far >= printed || printed < *from;
+        while !stage.far().into_iter().zip(&waited).all(has_all) {
             sleep(Duration::from_millis(1)).await;
         }
-        pipe.write_all(format!("{}\n", round * ROUND / 8).as_bytes()).await.expect("it takes tokens");
-        pipe.flush().await.expect("it takes tokens");
+        if round < rounds {
+            pipe.write_all(format!("{}\n", printed / 8).as_bytes()).await.expect("it takes tokens");
+            pipe.flush().await.expect("it takes tokens");
+        }
     }
 }
 
@@ -204,7 +223,7 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Folder {
-        use std::sync::atomic::{AtomicU32, Ordering};
+        use std::sync::atomic::AtomicU32;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("eventwire-streams-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,8 +48,8 @@ pub(crate) struct Wire {
     buffer: Vec<u8>,
     /// Where in the buffer the next frame begins.
     start: usize,
-    /// Until when it reads slowly.
-    slow_until: Option<Instant>,
+    /// It reads slowly until this is set.
+    hurry: Option<Arc<AtomicBool>>,
 }
 
 impl Wire {
@@ -62,11 +64,12 @@ impl Wire {
         if path == "/ws" {
             assert_eq!(raw.frame().await.expect("`connected`").json()["event"], "connected");
         }
-        Wire { stream: raw.stream, buffer: Vec::new(), start: 0, slow_until: None }
+        Wire { stream: raw.stream, buffer: Vec::new(), start: 0, hurry: None }
     }
 
-    pub(crate) fn slow_down(&mut self, time: Duration) {
-        self.slow_until = Some(Instant::now() + time);
+    /// Reads slowly until what it returns is set.
+    pub(crate) fn slow_down(&mut self) -> Arc<AtomicBool> {
+        self.hurry.insert(Arc::default()).clone()
     }
 
     pub(crate) async fn send(&mut self, text: &str) -> Result<(), String> {
@@ -127,8 +130,8 @@ impl Wire {
     }
 
     async fn fill(&mut self) -> Result<usize, String> {
-        match self.slow_until {
-            Some(until) if Instant::now() < until => {
+        match &self.hurry {
+            Some(hurry) if !hurry.load(Ordering::Relaxed) => {
                 sleep(PAUSE).await;
                 return self.read(SIP).await;
             }
@@ -136,7 +139,7 @@ impl Wire {
             Some(_) => socket2::SockRef::from(&self.stream).set_recv_buffer_size(READ).expect("another size"),
             None => {}
         }
-        self.slow_until = None;
+        self.hurry = None;
         self.read(READ).await
     }
 
