@@ -110,28 +110,6 @@ pub(crate) fn payload(frame: &[u8]) -> usize {
     }
 }
 
-/// How many frames that were written here are in `bytes` as a whole, one behind the other, and how long they are together.
-pub(crate) fn whole(bytes: &[u8]) -> (usize, usize) {
-    let (mut frames, mut end) = (0, 0);
-    while let Some(next) = length(&bytes[end..]).map(|length| end + length)
-        && next <= bytes.len()
-    {
-        (frames, end) = (frames + 1, next);
-    }
-    (frames, end)
-}
-
-/// The length of a frame that was written here, unless too little of its header is there.
-fn length(frame: &[u8]) -> Option<usize> {
-    let announced = match frame {
-        [_, 126, rest @ ..] => u16::from_be_bytes(*rest.first_chunk()?).into(),
-        [_, 127, rest @ ..] => u64::from_be_bytes(*rest.first_chunk()?) as usize,
-        [_, short, ..] => (*short).into(),
-        _ => return None,
-    };
-    Some(payload(frame) + announced)
-}
-
 /// A ping without a payload.
 pub(crate) fn ping() -> Bytes {
     Bytes::from_static(&[FIN | Opcode::Ping as u8, 0])
@@ -173,21 +151,6 @@ mod tests {
         assert_eq!(text(65_536).len(), 10 + 65_536);
         for length in [0, 125, 126, 65_535, 65_536] {
             assert_eq!(text(length).len() - payload(&text(length)), length);
-        }
-    }
-
-    #[test]
-    fn whole_frames_are_found_wherever_the_last_is_cut() {
-        let lengths = [3, 0, 126, 65_536];
-        let run = lengths.map(text).concat();
-        let mut ends = vec![0];
-        ends.extend(lengths.iter().scan(0, |end, length| {
-            *end += text(*length).len();
-            Some(*end)
-        }));
-        for cut in 0..=run.len() {
-            let frames = ends.iter().filter(|end| **end <= cut).count() - 1;
-            assert_eq!(whole(&run[..cut]), (frames, ends[frames]), "cut at {cut}");
         }
     }
 

@@ -168,13 +168,10 @@ impl Rooms {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
-        self.look_up(name).map(|(room, _)| room)
-    }
-
-    /// A room, and its hash.
-    fn look_up(&self, name: &str) -> Option<(Arc<Room>, u64)> {
         let (shard, hash) = self.shard(name);
-        shard.find(hash, name).map(|room| (room.clone(), hash))
+        let room = shard.find(hash, name).cloned();
+        drop(shard);
+        room.inspect(|room| self.id.found(hash, room))
     }
 
     fn write_wild(&self) -> RwLockWriteGuard<'_, Trie<Room>> {
@@ -198,18 +195,10 @@ impl Rooms {
         opens: bool,
         f: impl FnOnce(&Arc<Room>, &mut RoomState) -> R,
     ) -> Option<R> {
-        if let Some(room) = self.id.recent(name) {
-            let mut state = room.lock();
-            if !state.dead {
-                return Some(f(&room, &mut state));
-            }
-        }
+        let mut recent = self.id.recent(name);
         loop {
-            let room = match self.look_up(name) {
-                Some((room, hash)) => {
-                    self.id.found(hash, &room);
-                    room
-                }
+            let room = match recent.take().or_else(|| self.get(name)) {
+                Some(room) => room,
                 None if !opens => return None,
                 // The name may be a client's: clients can subscribe to no other.
                 None if !is_room_name(name) => return None,

@@ -99,9 +99,10 @@ impl Messages {
             let is_ascii = unmask(payload, &mut frame.mask);
             read = end;
             frame.left -= payload.len();
-            let incoming = match frame.opcode.is_control() {
-                true => self.control(frame, payload),
-                false => self.data(frame, payload, is_ascii),
+            let incoming = if frame.opcode.is_control() {
+                self.control(frame, payload)
+            } else {
+                self.data(frame, payload, is_ascii)
             };
             if incoming.is_some() {
                 return (read, incoming);
@@ -265,6 +266,17 @@ impl Header {
             size: bytes.len() - rest.len(),
         })
     }
+}
+
+/// How many whole frames these bytes begin with, and how long they are together.
+pub(super) fn whole(bytes: &[u8]) -> (usize, usize) {
+    let (mut frames, mut end) = (0, 0);
+    while let Some(Header { size, length, .. }) = Header::parse(&bytes[end..])
+        && length <= (bytes.len() - end - size) as u64
+    {
+        (frames, end) = (frames + 1, end + size + length as usize);
+    }
+    (frames, end)
 }
 
 /// Takes the mask off a part of a payload, and turns it to where the next part begins (RFC 6455 §5.3). Returns whether the part is

@@ -12,8 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
+use super::messages;
 use crate::closing::Ending;
-use crate::frame;
 use crate::hub::Member;
 use crate::outbox::{Backlog, Item, Next, TURN_BYTES, TURN_FRAMES};
 use crate::rooms::Room;
@@ -39,8 +39,6 @@ pub(super) struct Writer {
     control: BytesMut,
     /// Sent since the outbox was last told, of what was queued there.
     sent: Backlog,
-    /// Sent by the last write, whatever it was.
-    sent_in_all: Backlog,
     stall: Option<Stall>,
     /// Something was written since the stream was last flushed.
     needs_flush: bool,
@@ -96,7 +94,7 @@ impl Writer {
             }
             match self.poll_once(io, cx) {
                 Poll::Ready(Ok(written)) => {
-                    let whole = mem::take(&mut self.sent_in_all);
+                    let whole = self.advance(written);
                     member.counters.wrote(whole.messages, whole.bytes);
                     self.progressed(written, now);
                 }
@@ -212,24 +210,26 @@ impl Writer {
             return Poll::Ready(Err(ErrorKind::WriteZero.into()));
         }
         self.needs_flush = true;
-        self.advance(written);
         Poll::Ready(Ok(written))
     }
 
-    fn advance(&mut self, mut written: usize) {
+    /// Takes off what was written. Returns what has gone as a whole with it.
+    fn advance(&mut self, mut written: usize) -> Backlog {
+        let mut whole = Backlog::default();
         if self.offset > 0 {
-            written = self.advance_batch(written);
+            written = self.advance_batch(written, &mut whole);
         }
         let control = written.min(self.control.len());
         self.control.advance(control);
         written -= control;
         while written > 0 && !self.batch.is_empty() {
-            written = self.advance_batch(written);
+            written = self.advance_batch(written, &mut whole);
         }
+        whole
     }
 
-    /// Takes what was written off the first frame. Returns what is left of it.
-    fn advance_batch(&mut self, written: usize) -> usize {
+    /// Takes what was written off the first item. Returns what is left of it.
+    fn advance_batch(&mut self, written: usize, whole: &mut Backlog) -> usize {
         let Some(first) = self.batch.front() else { return written };
         let (bytes, left) = (first.len(), first.len() - self.offset);
         if written < left {
@@ -240,7 +240,7 @@ impl Writer {
         if first.is_queued() {
             self.sent.add(sent);
         }
-        self.sent_in_all.add(sent);
+        whole.add(sent);
         self.batch.pop_front();
         self.offset = 0;
         written - left
@@ -260,8 +260,9 @@ impl Writer {
     /// The connection is over: of a run of frames that was begun, those count that have gone.
     pub(super) fn end(&self, member: &Member) {
         if let Some(begun) = self.batch.front() {
-            let (frames, bytes) = frame::whole(&begun[..self.offset]);
-            member.counters.wrote(frames, bytes);
+            let (frames, bytes) = messages::whole(&begun[..self.offset]);
+            // A dialect may write several frames for one message.
+            member.counters.wrote(frames.min(begun.messages()), bytes);
         }
     }
 

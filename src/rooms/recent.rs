@@ -14,12 +14,13 @@ thread_local! {
 struct Recent {
     /// In which map this thread looked last, and for which hash.
     sought: Option<(MapId, u64)>,
-    room: Option<(MapId, Known)>,
+    room: Option<Known>,
 }
 
 /// Kept by name too, so that another is told from it without a look at the room. Of one that is gone, no more is kept than its name and
 /// the place where it was: neither members nor messages.
 struct Known {
+    map: MapId,
     name: Arc<str>,
     room: Weak<Room>,
 }
@@ -37,7 +38,7 @@ impl MapId {
     /// The room of this name, if it is the one that is known. It may be dead.
     pub(super) fn recent(self, name: &str) -> Option<Arc<Room>> {
         let find = |recent: &RefCell<Recent>| match &recent.borrow().room {
-            Some((map, known)) if *known.name == *name && *map == self => known.room.upgrade(),
+            Some(known) if *known.name == *name && known.map == self => known.room.upgrade(),
             _ => None,
         };
         // A thread that ends knows none any more.
@@ -49,8 +50,7 @@ impl MapId {
         let _ = RECENT.try_with(|recent| {
             let mut recent = recent.borrow_mut();
             if recent.sought.replace((self, hash)) == Some((self, hash)) {
-                let known = Known { name: room.name.clone(), room: Arc::downgrade(room) };
-                recent.room = Some((self, known));
+                recent.room = Some(Known { map: self, name: room.name.clone(), room: Arc::downgrade(room) });
             }
         });
     }

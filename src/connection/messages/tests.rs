@@ -280,3 +280,19 @@ fn fragments_are_counted_for_each_message() {
     assert_eq!(read.last(), Some(&Incoming::Fault(DisconnectReason::Flood)));
     assert_eq!(read.len(), MAX_FRAGMENTS as usize, "a ping behind each but the last");
 }
+
+#[test]
+fn whole_frames_are_found_wherever_the_last_is_cut() {
+    let lengths = [3, 0, 126, 65_536];
+    let frames = lengths.map(|length| Sent { mask: None, ..Sent::new(0x81, vec![b'x'; length]) }.bytes());
+    let run = frames.concat();
+    let mut ends = vec![0];
+    ends.extend(frames.iter().scan(0, |end, frame| {
+        *end += frame.len();
+        Some(*end)
+    }));
+    for cut in 0..=run.len() {
+        let frames = ends.iter().filter(|end| **end <= cut).count() - 1;
+        assert_eq!(whole(&run[..cut]), (frames, ends[frames]), "cut at {cut}");
+    }
+}
