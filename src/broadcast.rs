@@ -16,11 +16,11 @@ use tokio::time::Sleep;
 use crate::acks::{self, Outcome, RequestError, Waiter};
 use crate::adapter::NodeMessage;
 use crate::config::Overflow;
+use crate::decode::decode;
 use crate::delivery::AtLeastOnce;
 use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
 use crate::error::Error;
-use crate::handler;
 use crate::hub::{Audience, Delivered, Manner, Member, Message, SocketId};
 use crate::io::Io;
 use crate::outbox::{Backlog, Offer, Push, wake};
@@ -344,7 +344,7 @@ impl<'a> Broadcast<'a> {
         let members: Vec<_> = members.into_iter().map(|(_, member)| member).collect();
         let timer = Box::pin(tokio::time::sleep(self.timeout));
         let outstanding = members.len();
-        Answers { id, members, open, outstanding, late: None, answers, timer, read: handler::decode }
+        Answers { id, members, open, outstanding, late: None, answers, timer, read: decode }
     }
 }
 

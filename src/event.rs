@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::broadcast::{Answers, Broadcast};
+use crate::decode::decode;
 use crate::emit::{EmitError, Emitting};
 use crate::error::{Error, IntoError};
 use crate::handler::{self, Ack, Answer, Call, Called, Handler, IntoAck, RawEvent, Types};
@@ -236,7 +237,7 @@ where
     H: Handler<E>,
 {
     fn call(&self, socket: &Socket, packet: &Packet, into: &mut Option<Called>) -> Result<(), Error> {
-        handler::put((self.0)(socket.clone(), decode(packet)?), into);
+        handler::put((self.0)(socket.clone(), decode_checked(packet)?), into);
         Ok(())
     }
 
@@ -286,8 +287,8 @@ where
 }
 
 /// Reads a payload and asks its own check.
-fn decode<E: Event + DeserializeOwned>(packet: &Packet) -> Result<E, Error> {
-    let event: E = handler::decode(packet)?;
+fn decode_checked<E: Event + DeserializeOwned>(packet: &Packet) -> Result<E, Error> {
+    let event: E = decode(packet)?;
     event.check()?;
     Ok(event)
 }
@@ -298,7 +299,7 @@ impl RawEvent {
     /// # Errors
     /// `invalid_payload`, with the path to the offending field, or what the check says.
     pub fn decode_event<E: Event + DeserializeOwned>(&self) -> crate::Result<E> {
-        decode(self.packet())
+        decode_checked(self.packet())
     }
 }
 

@@ -11,8 +11,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::ReusableBoxFuture;
 
+use crate::decode::decode;
 use crate::encode::{self, Scratch};
-use crate::error::{Error, IntoError, code};
+use crate::error::{Error, IntoError};
 use crate::protocol::Packet;
 use crate::socket::Socket;
 
@@ -332,25 +333,6 @@ impl RawEvent {
     /// `invalid_payload`, with the path to the offending field.
     pub fn decode<T: DeserializeOwned>(&self) -> crate::Result<T> {
         decode(&self.0)
-    }
-}
-
-/// Reads a packet's payload.
-pub(crate) fn decode<T: DeserializeOwned>(packet: &Packet) -> Result<T, Error> {
-    serde_json::from_slice(packet.data()).map_err(|_| invalid_payload::<T>(packet))
-}
-
-/// Reads it again, this time with an eye on where it fails.
-fn invalid_payload<T: DeserializeOwned>(packet: &Packet) -> Error {
-    let mut json = serde_json::Deserializer::from_slice(packet.data());
-    match serde_path_to_error::deserialize::<_, T>(&mut json) {
-        Err(error) => {
-            let path = error.path().to_string();
-            let message = error.into_inner().to_string();
-            Error::new(code::INVALID_PAYLOAD, format!("at `{path}`: {message}"))
-                .with_details(serde_json::json!({ "path": path }))
-        }
-        Ok(_) => Error::new(code::INVALID_PAYLOAD, "the payload cannot be read"),
     }
 }
 

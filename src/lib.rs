@@ -86,7 +86,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `protocol`, `frame`, `encode` | the envelope and its [dialects](Dialect); frames; from a value to shared bytes |
+//! | `protocol`, `frame`, `encode`, `decode` | the envelope and its [dialects](Dialect); frames; from a value to shared bytes; from a payload to a value |
 //! | `dialects` | other systems' wires, in the same rooms: [go-ws](dialects::GoWs) |
 //! | `upgrade`, `auth`, `handshake`, `server` | the door; who comes in, and how; the listener and the tower service |
 //! | `connection` and its folder, `closing` | one task a connection: read, write, heartbeat, end; why it ends |
@@ -134,6 +134,7 @@ mod closing;
 mod config;
 mod connection;
 mod contract;
+mod decode;
 mod delivery;
 pub mod dialects;
 mod emit;

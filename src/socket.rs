@@ -13,6 +13,7 @@ use crate::acks::{self, RequestError, Waiter};
 use crate::broadcast::Broadcast;
 use crate::closing::{DisconnectReason, Ending};
 use crate::config::Config;
+use crate::decode::decode;
 use crate::delivery::{AtLeastOnce, Handed, Kept};
 use crate::emit::{EmitError, Emitting, Pace};
 use crate::encode::{self, Scratch};
@@ -264,7 +265,7 @@ impl Socket {
                     _ => RequestError::Disconnected,
                 },
             );
-        Request { socket: self.clone(), id, frame, timeout: self.config().ack_timeout, read: handler::decode }
+        Request { socket: self.clone(), id, frame, timeout: self.config().ack_timeout, read: decode }
     }
 
     // ---- rooms

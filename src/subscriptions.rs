@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::decode;
 use crate::encode::{self, Scratch};
 use crate::error::{Error, code};
-use crate::handler::{self, Answer, Called, Kind};
+use crate::handler::{Answer, Called, Kind};
 use crate::history::{Position, Start};
 use crate::io::Joining;
 use crate::lane;
@@ -98,7 +99,7 @@ impl Asked {
                 Err(_) => Err(invalid(".", expected.into())),
             };
         }
-        let Place { room, pattern, since, epoch, last } = handler::decode(packet)?;
+        let Place { room, pattern, since, epoch, last } = decode(packet)?;
         let is_pattern = pattern.is_some();
         let room = match (room, pattern) {
             (Some(room), None) => room,

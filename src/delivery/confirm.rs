@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::decode::decode;
 use crate::error::{Error, code};
-use crate::handler;
 use crate::hub::Member;
 use crate::protocol::{Id, Packet, Place};
 
@@ -56,7 +56,7 @@ pub(crate) fn confirm(member: &Member, packet: &Packet, now: Instant) -> Result<
         }
         _ => {
             let is_bare = packet.data() == b"null";
-            let Slow { utilization } = if is_bare { Slow { utilization: 1.0 } } else { handler::decode(packet)? };
+            let Slow { utilization } = if is_bare { Slow { utilization: 1.0 } } else { decode(packet)? };
             if !(0.0..=1.0).contains(&utilization) {
                 return Err(missing("utilization", "`utilization` is a number from 0 to 1"));
             }
@@ -71,7 +71,7 @@ fn missing(path: &str, text: &'static str) -> Error {
 }
 
 fn told(packet: &Packet) -> Result<Told, Error> {
-    if packet.data() == b"null" { Ok(Told::default()) } else { handler::decode(packet) }
+    if packet.data() == b"null" { Ok(Told::default()) } else { decode(packet) }
 }
 
 fn meant(packet: &Packet, told: &Told) -> Result<Option<Meant>, Error> {
