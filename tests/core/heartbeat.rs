@@ -18,15 +18,15 @@ fn note_reasons(server: &Server) -> Log {
 
 #[tokio::test]
 async fn pings_arrive_and_whoever_answers_them_stays() {
-    let server = Server::with(json!({"pingInterval": "30ms", "silenceTimeout": "150ms"})).await;
+    let server = Server::with(json!({"pingInterval": "30ms", "silenceTimeout": "400ms"})).await;
     let mut raw = server.raw().await;
     let start = Instant::now();
-    for n in 1..=20u32 {
+    for n in 1..=45u32 {
         assert_eq!(raw.frame().await.unwrap(), RawFrame { opcode: 9, payload: vec![] }, "a ping");
         raw.write(&frame(0x8a, b"")).await;
         assert!(start.elapsed() >= n * Duration::from_millis(29), "{n} pings in {:?}", start.elapsed());
     }
-    assert!(start.elapsed() > Duration::from_millis(450), "three times the silence");
+    assert!(start.elapsed() > Duration::from_millis(1200), "three times the silence");
     raw.is_alive().await;
 }
 
@@ -49,36 +49,35 @@ async fn silence_closes_1008() {
 
 #[tokio::test]
 async fn any_frame_counts_as_life() {
-    let server = Server::with(json!({"pingInterval": "100ms", "silenceTimeout": "300ms"})).await;
+    let server = Server::with(json!({"pingInterval": "100ms", "silenceTimeout": "600ms"})).await;
     server.io.on::<()>("e", async |_, ()| ());
-    for (what, bytes) in [
+    let said = [
         ("an event", text_frame(r#"{"event":"e"}"#)),
         ("an ack for nothing", text_frame(r#"{"event":"ack","id":1}"#)),
         ("what nobody handles", text_frame(r#"{"event":"nobody"}"#)),
         ("a ping", frame(0x89, b"x")),
         ("a pong that nobody asked for", frame(0x8a, b"x")),
-    ] {
+    ];
+    let talk = said.into_iter().map(async |(what, bytes)| {
         let mut raw = server.raw().await;
         let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(900) {
+        while start.elapsed() < Duration::from_millis(1800) {
             raw.write(&bytes).await;
             sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(server.io.stats().sockets, 1, "{what}");
-        raw.is_alive().await;
-        drop(raw);
-        until("it is gone", || server.io.stats().sockets == 0).await;
-    }
+        within(what, raw.is_alive()).await;
+    });
+    futures::future::join_all(talk).await;
 }
 
 #[tokio::test]
 async fn a_fragment_is_a_frame_and_counts_as_life() {
-    let server = Server::with(json!({"pingInterval": "100ms", "silenceTimeout": "300ms"})).await;
+    let server = Server::with(json!({"pingInterval": "100ms", "silenceTimeout": "600ms"})).await;
     server.io.on::<String>("e", async |_, text| text);
     let mut raw = server.raw().await;
     // An upload over a slow line: one message, a fragment now and then, for three times the silence.
     raw.write(&frame(0x01, br#"{"event":"e","id":1,"data":""#)).await;
-    for _ in 0..18 {
+    for _ in 0..36 {
         sleep(Duration::from_millis(50)).await;
         raw.write(&frame(0x00, b"x")).await;
     }
@@ -89,7 +88,7 @@ async fn a_fragment_is_a_frame_and_counts_as_life() {
             break frame.json();
         }
     };
-    assert_eq!(answer, json!({"event": "ack", "id": 1, "data": "x".repeat(18)}));
+    assert_eq!(answer, json!({"event": "ack", "id": 1, "data": "x".repeat(36)}));
 }
 
 #[tokio::test]
@@ -181,7 +180,7 @@ async fn invariant_06_less_than_1_kib_in_the_time_is_no_progress() {
 
 #[tokio::test]
 async fn invariant_06_a_peer_that_reads_slowly_is_not_stalled() {
-    let server = Server::narrow(json!({"writeTimeout": "300ms", "outbox": {"messages": 64}})).await;
+    let server = Server::narrow(json!({"writeTimeout": "600ms", "outbox": {"messages": 64}})).await;
     let (mut raw, socket) = stalled(&server).await;
     let producing = tokio::spawn(async move {
         let data = "x".repeat(4000);
@@ -191,9 +190,9 @@ async fn invariant_06_a_peer_that_reads_slowly_is_not_stalled() {
             }
         }
     });
-    // 8 KiB each 50 ms, for five times the timeout.
+    // 8 KiB each 50 ms, for three times the timeout.
     let mut buffer = vec![0; 8192];
-    for _ in 0..30 {
+    for _ in 0..36 {
         raw.stream.read_exact(&mut buffer).await.unwrap();
         sleep(Duration::from_millis(50)).await;
     }

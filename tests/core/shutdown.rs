@@ -42,7 +42,7 @@ async fn shut_down(server: &Server, grace: Duration) -> usize {
 async fn all_is_over(server: &Server) {
     let start = Instant::now();
     until("every task has ended", || tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0).await;
-    assert!(start.elapsed() < Duration::from_millis(600), "{:?} after the end", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?} after the end", start.elapsed());
     assert_eq!(server.io.stats().sockets, 0);
 }
 
