@@ -34,7 +34,7 @@ fn invalid_payload<T: DeserializeOwned>(packet: &Packet) -> Error {
 }
 
 /// A payload that is one text without escapes, as keystrokes and lines are. It is looked through many bytes at a time and taken as it
-/// lies there; serde_json looks at each byte for itself, which costs more than to read all the rest of a short message.
+/// lies there; serde_json looks at each byte for itself.
 struct PlainText<'a> {
     /// With its quotes.
     json: &'a str,
